@@ -1,0 +1,1 @@
+"""marketlake: market data from many venues, made into a lake that people can trust."""

@@ -1,0 +1,1 @@
+"""Calculations as folds: numpy and numba over arrays; no Spark, no I/O."""

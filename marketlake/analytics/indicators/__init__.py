@@ -1,0 +1,1 @@
+"""Technical indicators as keyed kernels; ``registry`` lists them, ``bank`` runs them together."""

@@ -1,0 +1,82 @@
+"""State of many series side by side: one row of 64-bit words a series, one matrix a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from marketlake.analytics.arrays import Float64Array
+
+Key = tuple[str, ...]
+
+_FIRST_CAPACITY = 16
+
+
+class KeyedStates:
+    """Rows of state by key; kernels update the matrices in place.
+
+    Parameters
+    ----------
+    blocks : mapping of str to float64[width]
+        Name of each kernel, and the state of a series that has seen nothing.
+    """
+
+    def __init__(self, blocks: Mapping[str, Float64Array]) -> None:
+        self._initial = {name: np.asarray(words, np.float64) for name, words in blocks.items()}
+        self._matrices = {
+            name: np.tile(words, (_FIRST_CAPACITY, 1)) for name, words in self._initial.items()
+        }
+        self._index: dict[Key, int] = {}
+        self.keys: list[Key] = []
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def width(self) -> int:
+        """Words of state a series."""
+        return sum(words.size for words in self._initial.values())
+
+    def index(self, key: Key) -> int:
+        """Row of a series; a new series gets a fresh row."""
+        row = self._index.get(key)
+        if row is None:
+            row = self._index[key] = len(self.keys)
+            self.keys.append(key)
+            self._grow()
+        return row
+
+    def matrix(self, block: str) -> Float64Array:
+        """State of one kernel, ``float64[series, width]``; writes go through."""
+        return self._matrices[block][: len(self.keys)]
+
+    def _grow(self) -> None:
+        for name, matrix in self._matrices.items():
+            if len(self.keys) > len(matrix):
+                fresh = np.tile(self._initial[name], (len(matrix), 1))
+                self._matrices[name] = np.concatenate([matrix, fresh])
+
+    def payloads(self) -> list[bytes]:
+        """State of each series as little-endian words, in the order of ``keys``."""
+        words = np.hstack([self.matrix(name) for name in self._initial]).astype("<f8")
+        data, row_bytes = words.tobytes(), self.width * 8
+        return [data[i : i + row_bytes] for i in range(0, len(data), row_bytes)]
+
+    def restore(self, key: Key, payload: bytes) -> None:
+        """Set the state of a series from its payload.
+
+        Raises
+        ------
+        ValueError
+            If the payload has another length than this layout: another state version.
+        """
+        words = np.frombuffer(payload, "<f8")
+        if words.size != self.width:
+            raise ValueError(
+                f"state of {'/'.join(key)} has {words.size} words where {self.width} are expected"
+            )
+        row, start = self.index(key), 0
+        for name, initial in self._initial.items():
+            self._matrices[name][row] = words[start : start + initial.size]
+            start += initial.size

@@ -1,0 +1,1 @@
+"""Cross-venue spreads: the same asset on two venues, quote currencies converted, fees paid."""

@@ -1,0 +1,126 @@
+"""Spreads of closes, for study: a close is not a price at which anybody may trade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
+from marketlake.analytics.spreads.pricing import spread
+from marketlake.analytics.spreads.universe import Universe
+
+NO_CLOSE_US: Final = -(2**62)
+
+
+@njit(cache=True, nogil=True)
+def _study(
+    universe: Universe,
+    close: Float64Array,
+    close_time_us: Int64Array,
+    time_us: Int64Array,
+    instrument: Int64Array,
+    interval: Int64Array,
+    price: Float64Array,
+    volume: Float64Array,
+    max_age_us: int,
+    out_int: Int64Array,
+    out_float: Float64Array,
+) -> int:
+    count = 0
+    seen = np.full(universe.member_start.size, -1, np.int64)
+    start = 0
+    while start < time_us.size:
+        stop = start
+        now_us, k = time_us[start], interval[start]
+        while stop < time_us.size and time_us[stop] == now_us and interval[stop] == k:
+            # Without volume a bar carries an old price on: the close before it stays as it was.
+            if volume[stop] > 0.0:
+                close[k, instrument[stop]] = price[stop]
+                close_time_us[k, instrument[stop]] = now_us
+            stop += 1
+        for row in range(start, stop):
+            base = universe.base[instrument[row]]
+            if seen[base] == start:
+                continue
+            seen[base] = start
+            best = -np.inf
+            first, last = universe.member_start[base], universe.member_start[base + 1]
+            for m in range(first, last):
+                buy = universe.members[m]
+                for n in range(first, last):
+                    sell = universe.members[n]
+                    rate, gross_bps, fees_bps = spread(
+                        universe, buy, sell, close[k], close[k], close_time_us[k], now_us,
+                        max_age_us,
+                    )
+                    if rate > 0.0 and gross_bps - fees_bps > best:
+                        best = gross_bps - fees_bps
+                        out_int[0, count], out_int[1, count] = now_us, k
+                        out_int[2, count], out_int[3, count] = buy, sell
+                        out_int[4, count] = now_us - close_time_us[k, buy]
+                        out_int[5, count] = now_us - close_time_us[k, sell]
+                        out_float[0, count] = close[k, buy]
+                        out_float[1, count] = close[k, sell]
+                        out_float[2, count] = rate
+                        out_float[3, count], out_float[4, count] = gross_bps, fees_bps
+            if best > -np.inf:
+                count += 1
+        start = stop
+    return count
+
+
+@dataclass
+class IndicativeSpreads:
+    """Fold over closed bars in the total order: one row a base asset and moment.
+
+    Attributes
+    ----------
+    close : float64[intervals, n]
+        Last close with volume of each instrument of the universe; NaN before any.
+    close_time_us : int64[intervals, n]
+        When that bar ended.
+    """
+
+    universe: Universe
+    max_age_us: int
+    close: Float64Array
+    close_time_us: Int64Array
+
+    def step(self, bars: Columns) -> Columns:
+        """Take bars in order of (time, interval).
+
+        Parameters
+        ----------
+        bars : Columns
+            ``time_us``, ``instrument``, ``interval``, ``close`` and ``volume``.
+
+        Returns
+        -------
+        Columns
+            ``time_us, interval, buy, sell, buy_age_us, sell_age_us, buy_price, sell_price,
+            conversion_rate, gross_bps, fees_bps`` of the pair with the best net spread.
+        """
+        n = bars["time_us"].size
+        out_int, out_float = np.empty((6, n), np.int64), np.empty((5, n), np.float64)
+        count = _study(
+            self.universe,
+            self.close,
+            self.close_time_us,
+            bars["time_us"],
+            bars["instrument"],
+            bars["interval"],
+            bars["close"],
+            bars["volume"],
+            self.max_age_us,
+            out_int,
+            out_float,
+        )
+        names = ("time_us", "interval", "buy", "sell", "buy_age_us", "sell_age_us")
+        values = ("buy_price", "sell_price", "conversion_rate", "gross_bps", "fees_bps")
+        return {
+            **{name: out_int[i, :count] for i, name in enumerate(names)},
+            **{name: out_float[i, :count] for i, name in enumerate(values)},
+        }

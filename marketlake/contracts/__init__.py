@@ -1,0 +1,1 @@
+"""Columns, tables, wire events, instruments and venues: the only place where a schema stands."""

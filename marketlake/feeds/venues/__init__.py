@@ -1,0 +1,1 @@
+"""Normalisers: raw WebSocket frames of each venue into wire events."""

@@ -1,0 +1,1 @@
+"""Spark sessions, Delta tables, idempotent writers, maintenance."""

@@ -1,0 +1,184 @@
+"""Parquet data files, written by workers and named in a manifest before any table has them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from marketlake.contracts.tables import Table
+from marketlake.lake.storage import Storage
+
+_STATISTICS_COLUMNS: Final = ("event_time", "open_time", "offset", "source_timestamp")
+"""Columns whose range goes into the Delta log, so that readers can skip files."""
+_DICTIONARY_COLUMNS: Final = (
+    "venue",
+    "instrument",
+    "side",
+    "interval",
+    "origin",
+    "source",
+    "topic",
+    "partition",
+    "type",
+    "ingest_time",
+    "base",
+    "buy_venue",
+    "buy_instrument",
+    "sell_venue",
+    "sell_instrument",
+    "status",
+    "price_basis",
+    "opportunity_id",
+    "metric",
+    "detector",
+    "severity",
+    "kind",
+)
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """One data file of one table.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the table's folder.
+    digest : str
+        SHA-256 of the file, hexadecimal.
+    """
+
+    table: str
+    path: str
+    size_bytes: int
+    rows: int
+    digest: str
+    partition: dict[str, str]
+    statistics: str
+
+
+def day_text(days: int) -> str:
+    """Date of a day number since the epoch, as partition values spell it."""
+    return (_EPOCH + timedelta(days=days)).isoformat()
+
+
+class DataFileWriter:
+    """Collects rows of one table and writes one file a partition.
+
+    Parameters
+    ----------
+    storage : Storage
+        The lake.
+    table : Table
+        What is written.
+    label : str
+        Begins the file names, so that a person can tell which batch wrote a file.
+    """
+
+    def __init__(self, storage: Storage, table: Table, label: str) -> None:
+        self._storage = storage
+        self._table = table
+        self._label = label
+        self._open: dict[tuple[str, ...], _OpenFile] = {}
+
+    def add(self, partition: tuple[str, ...], rows: pa.Table) -> None:
+        """Add rows of one partition; ``rows`` holds the columns of ``Table.file_schema``."""
+        if not rows.num_rows:
+            return
+        file = self._open.get(partition)
+        if file is None:
+            file = self._open[partition] = _OpenFile(self._table)
+        file.add(rows)
+
+    def close(self) -> list[DataFile]:
+        """Write all files and describe them."""
+        return [self._write(partition, file) for partition, file in sorted(self._open.items())]
+
+    def _write(self, partition: tuple[str, ...], file: _OpenFile) -> DataFile:
+        data = file.finish()
+        values = dict(zip(self._table.partition_by, partition, strict=True))
+        folder = "/".join(f"{name}={value}" for name, value in values.items())
+        path = f"{folder}/{self._label}-{uuid.uuid4().hex}.parquet"
+        self._storage.write(f"{self._table.path}/{path}", data)
+        return DataFile(
+            self._table.path,
+            path,
+            len(data),
+            file.rows,
+            hashlib.sha256(data).hexdigest(),
+            values,
+            file.statistics(),
+        )
+
+
+class _OpenFile:
+    def __init__(self, table: Table) -> None:
+        # Strings of few values go to Parquet as dictionaries: no text is built a row.
+        schema = pa.schema(
+            pa.field(f.name, pa.dictionary(pa.int32(), pa.string()), f.nullable)
+            if f.name in _DICTIONARY_COLUMNS and f.type == pa.string()
+            else f
+            for f in table.file_schema
+        )
+        self._buffer = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(
+            self._buffer,
+            schema,
+            compression="snappy",
+            use_dictionary=[n for n in schema.names if n in _DICTIONARY_COLUMNS],
+            store_schema=False,
+            write_statistics=[n for n in schema.names if n in _STATISTICS_COLUMNS],
+        )
+        self._schema = schema
+        self._ranges: dict[str, tuple[Any, Any]] = {}
+        self.rows = 0
+
+    def add(self, rows: pa.Table) -> None:
+        rows = rows.select(self._schema.names).cast(self._schema)
+        self._writer.write_table(rows)
+        self.rows += rows.num_rows
+        for name in self._schema.names:
+            if name in _STATISTICS_COLUMNS:
+                low, high = pc.min_max(rows[name]).as_py().values()
+                if low is not None:
+                    known = self._ranges.get(name, (low, high))
+                    self._ranges[name] = (min(low, known[0]), max(high, known[1]))
+
+    def finish(self) -> bytes:
+        self._writer.close()
+        return self._buffer.getvalue().to_pybytes()
+
+    def statistics(self) -> str:
+        return json.dumps(
+            {
+                "numRecords": self.rows,
+                "minValues": {n: _plain(low) for n, (low, _) in self._ranges.items()},
+                "maxValues": {n: _plain(high) for n, (_, high) in self._ranges.items()},
+                "nullCount": dict.fromkeys(self._ranges, 0),
+            }
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value
+
+
+def verify(storage: Storage, files: Iterable[DataFile]) -> list[DataFile]:
+    """Give the files that are absent or are not what their digest says."""
+    return [
+        file
+        for file in files
+        if storage.size(f"{file.table}/{file.path}") != file.size_bytes
+        or hashlib.sha256(storage.read(f"{file.table}/{file.path}")).hexdigest() != file.digest
+    ]

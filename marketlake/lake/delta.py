@@ -1,0 +1,138 @@
+"""Delta tables: made on first use, and given data files in commits that happen once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from marketlake.contracts.tables import Table
+from marketlake.lake.datafiles import DataFile
+from marketlake.lake.errors import LakeError
+from marketlake.lake.storage import Storage
+
+_CONFIGURATION: Final = {
+    # Any Delta reader can read the tables: plain Parquet files and a plain log.
+    "delta.enableDeletionVectors": "false",
+    "delta.checkpointInterval": "50",
+}
+
+
+class DeltaTables:
+    """The tables of one lake, opened once and kept up to date.
+
+    Parameters
+    ----------
+    storage : Storage
+        The lake.
+    tables : iterable of Table
+        The tables that may be written.
+    """
+
+    def __init__(self, storage: Storage, tables: Iterable[Table]) -> None:
+        self._storage = storage
+        self._tables = {table.path: table for table in tables}
+        self._open: dict[str, DeltaTable] = {}
+
+    def _delta(self, path: str) -> DeltaTable:
+        delta = self._open.get(path)
+        if delta is None:
+            delta = self._open[path] = self._open_or_create(self._tables[path])
+        return delta
+
+    def _open_or_create(self, table: Table) -> DeltaTable:
+        location = self._storage.path(table.path)
+        try:
+            return DeltaTable(location)
+        except TableNotFoundError:
+            pass
+        try:
+            return DeltaTable.create(
+                location,
+                table.arrow_schema,
+                mode="ignore",
+                partition_by=list(table.partition_by),
+                description=table.doc,
+                configuration=_CONFIGURATION,
+            )
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"cannot create table {location}: {error}; check that the folder may be written"
+            ) from error
+
+    def create_all(self) -> None:
+        """Create every table that is absent, so that readers find them all."""
+        for path in self._tables:
+            self._delta(path)
+
+    def version_of(self, path: str, application: str) -> int | None:
+        """Last transaction that an application committed to a table."""
+        delta = self._delta(path)
+        delta.update_incremental()
+        version: int | None = delta.transaction_version(application)
+        return version
+
+    def commit(
+        self,
+        path: str,
+        application: str,
+        sequence: int,
+        files: Iterable[DataFile],
+        *,
+        replaced: Iterable[DataFile] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Add data files to a table, unless this transaction is there already.
+
+        Parameters
+        ----------
+        application, sequence
+            Name the transaction; a table takes each sequence number of an application once, and
+            none below the last.
+        replaced
+            Files that leave the table in the same commit.
+
+        Returns
+        -------
+        bool
+            False where the table had the transaction.
+        """
+        last = self.version_of(path, application)
+        if last is not None and last >= sequence:
+            return False
+        now_ms = int(time.time() * 1_000)
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(
+                f.path, f.size_bytes, f.partition, now_ms, data_change=True, stats=f.statistics
+            )
+            for f in files
+        ]
+        actions += [
+            RemoveAction(f.path, now_ms, data_change=True, partition_values=f.partition)
+            for f in replaced
+        ]
+        delta = self._delta(path)
+        table = self._tables[path]
+        try:
+            delta.create_write_transaction(
+                actions,
+                "append",
+                table.arrow_schema,
+                list(table.partition_by),
+                commit_properties=CommitProperties(
+                    custom_metadata=dict(notes or {}),
+                    app_transactions=[Transaction(application, sequence)],
+                ),
+                post_commithook_properties=PostCommitHookProperties(
+                    create_checkpoint=True, cleanup_expired_logs=False
+                ),
+            )
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"cannot commit batch {sequence} to {self._storage.path(path)}: {error}"
+            ) from error
+        return True

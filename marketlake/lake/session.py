@@ -1,0 +1,64 @@
+"""The Spark session: its configuration stands here, for a laptop and for a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+DEFAULTS: Final[Mapping[str, str]] = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    # Rows cross to Python in large Arrow batches: the cost a batch dominates small ones.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "125000",
+    "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+    "spark.python.worker.faulthandler.enabled": "true",
+    # The answers of tasks are a few rows; planning them anew at run time costs more than it saves.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.streaming.metricsEnabled": "false",
+    "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+}
+
+LOCAL: Final[Mapping[str, str]] = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.memory": "3g",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.log.level": "ERROR",
+}
+
+
+def spark_session(
+    name: str,
+    *,
+    master: str | None = "local[*]",
+    jars: Sequence[Path] = (),
+    extra: Mapping[str, str] | None = None,
+) -> SparkSession:
+    """Start or get the Spark session.
+
+    Parameters
+    ----------
+    master : str or None
+        None under ``spark-submit``, where the cluster's own configuration holds.
+    jars : sequence of Path
+        Local jar files. Not packages: those put every jar on the Python path of each task.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    options = dict(DEFAULTS)
+    if master is not None:
+        builder = builder.master(master)
+        options |= LOCAL
+    if jars:
+        options["spark.jars"] = ",".join(str(jar) for jar in jars)
+    for key, value in {**options, **(extra or {})}.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

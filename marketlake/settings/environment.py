@@ -1,0 +1,43 @@
+"""The environment variables that place things on this machine, read nowhere else."""
+
+import os
+from pathlib import Path
+
+
+def _path(name: str) -> Path | None:
+    """Give the variable as a path with ``~`` expanded, or None where it is unset or empty."""
+    text = os.environ.get(name, "").strip()
+    return Path(text).expanduser() if text else None
+
+
+def java_home() -> Path | None:
+    """Give ``JAVA_HOME``, the Java that the user prefers, or None where it is unset."""
+    return _path("JAVA_HOME")
+
+
+def cache_dir() -> Path:
+    """Give the folder for what can be fetched again.
+
+    ``MARKETLAKE_CACHE``, else ``marketlake`` below ``XDG_CACHE_HOME``, else below ``~/.cache``.
+    The folder is absolute and need not exist yet.
+    """
+    chosen = _path("MARKETLAKE_CACHE")
+    if chosen is None:
+        chosen = (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "marketlake"
+    return chosen.absolute()
+
+
+def jars_dir() -> Path | None:
+    """Give ``MARKETLAKE_JARS``, a folder of jars laid out one subfolder a group, or None.
+
+    Set on machines without a way to Maven Central; ``python -m marketlake.local.jars --to DIR``
+    makes such a folder on a machine that has one.
+    """
+    chosen = _path("MARKETLAKE_JARS")
+    return None if chosen is None else chosen.absolute()
+
+
+def data_dir() -> Path | None:
+    """Give ``MARKETLAKE_DATA``, the folder of recorded data sets, or None where it is unset."""
+    chosen = _path("MARKETLAKE_DATA")
+    return None if chosen is None else chosen.absolute()

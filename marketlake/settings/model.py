@@ -1,0 +1,144 @@
+"""The settings of the pipeline: typed, complete with defaults, and closed to unknown keys.
+
+They come, the later winning, from the defaults here, a TOML file, ``MARKETLAKE_…`` variables
+(``MARKETLAKE_STREAM__LATENESS_MS=5000``) and the command line. No setting holds a secret.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Interval = Literal["1s", "1m", "5m", "15m", "1h", "4h", "1d"]
+
+
+class SettingsError(Exception):
+    """A setting is unknown or has a value outside its domain."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StreamSettings(_Section):
+    """How the stream reads and when it considers an input complete."""
+
+    lateness_ms: int = Field(60_000, ge=0, le=86_400_000)
+    """Allowed lateness of trades and bars: bars close that long after their end."""
+    quote_lateness_ms: int = Field(10_000, ge=0, le=86_400_000)
+    """Allowed lateness of quotes and books."""
+    ahead_of_source_ms: int = Field(10_000, ge=0)
+    """How far an event's time may run ahead of the source's timestamp (clock skew)."""
+    idle_ms: int = Field(120_000, ge=1_000)
+    """A partition without a message for so long is idle: it no longer holds others back."""
+    max_offsets_per_batch: int = Field(500_000, ge=1)
+    """Messages a batch over all partitions."""
+    trigger_ms: int = Field(1_000, ge=0)
+    """Pause between batches of a continuous run."""
+    merge_buckets: int = Field(1, ge=1, le=1_024)
+    """Tasks of step two; each takes the base assets that hash to it."""
+    topic_prefix: str = Field("market", pattern=r"[A-Za-z0-9._-]{1,64}")
+
+
+class BarSettings(_Section):
+    """Bars built from trades, and where analytics look."""
+
+    intervals: tuple[Interval, ...] = ("1s", "1m")
+    """Bars in ``gold/bars``; each but the first is derived from the one before."""
+    anomaly_intervals: tuple[Interval, ...] = ("1m",)
+    """Built bars on which anomalies are looked for."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> BarSettings:
+        order = ("1s", "1m", "5m", "15m", "1h", "4h", "1d")
+        ranks = [order.index(interval) for interval in self.intervals]
+        if not ranks or ranks[0] != 0 or sorted(set(ranks)) != ranks:
+            raise ValueError("intervals must begin with 1s, ascend and not repeat")
+        return self
+
+
+class AnomalySettings(_Section):
+    """The rolling z-score and what makes a run."""
+
+    window_bars: int = Field(60, ge=5, le=10_000)
+    min_bars: int = Field(30, ge=3, le=10_000)
+    enter_score: float = Field(5.0, gt=0)
+    exit_score: float = Field(3.0, gt=0)
+    max_run_bars: int = Field(60, ge=1)
+
+
+class SpreadSettings(_Section):
+    """Cross-venue spreads."""
+
+    max_quote_age_ms: int = Field(2_000, gt=0)
+    """A quote that old is no longer executable."""
+    max_close_age_ms: int = Field(300_000, gt=0)
+    """A close that old is no longer shown in a study row."""
+    min_net_bps: float = 0.0
+    """Net spread above which an opportunity opens."""
+    min_notional: float = Field(10.0, ge=0)
+    """Smallest notional of an opportunity, in the buy quote currency."""
+    taker_fee_bps: dict[str, float] = Field(default_factory=dict)
+    """Taker fee a venue, in place of the reference table's."""
+    uniform_taker_fee_bps: float | None = Field(None, ge=0)
+    """One taker fee for every venue, in place of all others."""
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MARKETLAKE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    stream: StreamSettings = StreamSettings()
+    bars: BarSettings = BarSettings()
+    anomalies: AnomalySettings = AnomalySettings()
+    spreads: SpreadSettings = SpreadSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose values come by the constructor."""
+        return env_settings, init_settings
+
+
+def load_settings(file: Path | None = None, **sections: object) -> Settings:
+    """Load and check the settings.
+
+    Parameters
+    ----------
+    file : Path, optional
+        TOML file with a table a section.
+    **sections
+        Values that replace the file's, by section.
+
+    Raises
+    ------
+    SettingsError
+        With one line a problem: where it stands, and what is allowed.
+    """
+    values: dict[str, object] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"settings file {file}: {error}") from error
+    try:
+        return Settings(**{**values, **sections})  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}"
+            for item in error.errors()
+        )
+        raise SettingsError(f"settings refused: {problems}") from error

@@ -1,0 +1,1 @@
+"""Bounded jobs and the one launcher."""

@@ -1,0 +1,1 @@
+"""Unbounded queries: sources, stages, topology and runner."""

@@ -1,0 +1,302 @@
+"""One batch after another: fold, decide by manifest, commit each table once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from pyspark.sql import DataFrame
+
+from marketlake.analytics.admission import NO_TIME_US
+from marketlake.contracts.control import Control, encode_control
+from marketlake.contracts.events import INTERVAL_US
+from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
+from marketlake.lake.datafiles import DataFile, verify
+from marketlake.lake.delta import DeltaTables
+from marketlake.lake.errors import LakeError
+from marketlake.lake.manifests import Manifest, ManifestInput, Manifests
+from marketlake.lake.storage import Storage
+from marketlake.settings.model import Settings
+from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.messages import (
+    BatchPlan,
+    Counts,
+    InputPosition,
+    InputResult,
+    MergeResult,
+)
+from streaming.stages.tasks import ANSWER_DDL, INPUT_COLUMNS, step_one, step_two
+
+PIPELINE: Final = "stream"
+APPLICATION: Final = "marketlake-stream"
+COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), GOLD_INDICATORS.path, STATE_FOLDS.path)
+"""Order of the commits of a batch; the state comes last."""
+
+_MINUTE_US: Final = INTERVAL_US["1m"]
+
+BatchListener = Callable[[Manifest, float], None]
+"""Called with each batch's manifest and the seconds it took, after its commits."""
+
+
+class Pipeline:
+    """The stream's writer: owns the tables of a lake while it runs.
+
+    Parameters
+    ----------
+    lake : str
+        Path or URI of the lake.
+    source : str
+        Names what is read; checked against what the lake was filled from.
+    known_inputs : dict
+        Inputs that exist at the source, empty ones too: the merge waits for them.
+    """
+
+    def __init__(
+        self,
+        lake: str,
+        settings: Settings,
+        source: str,
+        known_inputs: dict[str, InputPosition],
+        listener: BatchListener | None = None,
+    ) -> None:
+        self.storage = Storage(lake)
+        self._lake = lake
+        self._settings = settings
+        self._source = source
+        self._listener = listener
+        self._manifests = Manifests(self.storage, PIPELINE)
+        self._tables = DeltaTables(
+            self.storage,
+            (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS),
+        )
+        self._lock = threading.Lock()
+        self._known_inputs = known_inputs
+        self.last: Manifest | None = None
+        self.crash_point: Callable[[str], None] = lambda _point: None
+
+    @property
+    def checkpoint(self) -> str:
+        """Where the Spark query keeps its offsets."""
+        return self.storage.path(f"_marketlake/{PIPELINE}/checkpoint")
+
+    def recover(self) -> None:
+        """Finish the last batch, should it have been decided but not committed everywhere.
+
+        Raises
+        ------
+        LakeError
+            If the lake was filled from another source.
+        """
+        self.last = self._manifests.last()
+        if self.last is None:
+            if self.storage.exists(f"_marketlake/{PIPELINE}/checkpoint/commits/0"):
+                raise LakeError(
+                    f"{self.checkpoint} holds the progress of a query but the lake has no "
+                    "manifest: it is another pipeline's checkpoint; choose another --lake"
+                )
+            self._tables.create_all()
+            return
+        if self.last.source != self._source:
+            raise LakeError(
+                f"lake {self._lake} was filled from {self.last.source}, not from {self._source}: "
+                "choose another --lake, or the source it belongs to"
+            )
+        self._commit(self.last)
+
+    def process(self, frame: DataFrame, spark_batch: int) -> None:
+        """Take one batch of the Spark query; a batch that was decided before is not repeated."""
+        with self._lock:
+            if self.last is not None and spark_batch <= self.last.spark_batch:
+                self._commit(self.last)
+                return
+            self._run(frame, "messages", spark_batch)
+
+    def control(self, spark: Any, events: dict[str, Control]) -> None:
+        """Write control events at the present position of inputs, and let the folds take them."""
+        with self._lock:
+            inputs = self._inputs()
+            now_us = time.time_ns() // 1_000
+            rows = [
+                (
+                    event.source,
+                    inputs[name].topic,
+                    inputs[name].partition,
+                    max(inputs[name].next_offset, 0),
+                    None,
+                    bytearray(encode_control(event)),
+                    now_us,
+                )
+                for name, event in sorted(events.items())
+            ]
+            if not rows:
+                return
+            frame = spark.createDataFrame(
+                rows,
+                "source string, topic string, partition int, offset long, key binary, "
+                "value binary, time_us long",
+            ).selectExpr("*", "timestamp_micros(time_us) AS source_timestamp")
+            frame = frame.repartition(len(rows), "topic", "partition")
+            self._run(frame, "control", self.last.spark_batch if self.last else -1)
+
+    def end_events(self) -> dict[str, Control]:
+        """Events that end every active input, each at the end of its last whole minute."""
+        return {
+            name: Control("end", end_of_minute_us(position.latest_us))
+            for name, position in self._inputs().items()
+            if position.active
+        }
+
+    def idle_events(self, idle_inputs: set[str]) -> dict[str, Control]:
+        """Events for inputs that have gone quiet."""
+        return {
+            name: Control("idle", end_of_minute_us(position.latest_us))
+            for name, position in self._inputs().items()
+            if position.active and name in idle_inputs
+        }
+
+    def _inputs(self) -> dict[str, InputPosition]:
+        inputs = dict(self._known_inputs) if self.last is None else {}
+        if self.last is not None:
+            for name, i in self.last.inputs.items():
+                inputs[name] = InputPosition(
+                    i.topic, i.partition, i.next_offset, i.watermark_us, i.latest_us, i.active
+                )
+        return inputs
+
+    def _run(self, frame: DataFrame, kind: str, spark_batch: int) -> None:
+        started = time.monotonic()
+        sequence = self.last.sequence + 1 if self.last else 0
+        state_files = self.last.state_files if self.last else {}
+        plan = BatchPlan(
+            lake=self._lake,
+            sequence=sequence,
+            label=f"{sequence:08d}",
+            settings=self._settings,
+            ingest_time_us=time.time_ns() // 1_000,
+            inputs=self._inputs(),
+            state_files={n: f"{f.table}/{f.path}" for n, f in state_files.items()},
+        )
+        results = run_steps(frame, plan)
+        if not results[0]:
+            return
+        manifest = self._manifest(plan, kind, spark_batch, *results)
+        self.crash_point("before manifest")
+        self._manifests.write(manifest)
+        self.crash_point("manifest")
+        self._commit(manifest)
+        self.last = manifest
+        if self._listener is not None:
+            self._listener(manifest, time.monotonic() - started)
+
+    def _manifest(
+        self,
+        plan: BatchPlan,
+        kind: str,
+        spark_batch: int,
+        inputs: list[InputResult],
+        merges: list[MergeResult],
+    ) -> Manifest:
+        counts = Counts()
+        for part in (*inputs, *merges):
+            counts.add(part.counts)
+        if not counts.balanced:
+            raise LakeError(
+                f"batch {plan.sequence}: {counts.read} messages read, but {counts.silver} in "
+                f"silver and {counts.quarantined} in quarantine; nothing was committed"
+            )
+        positions = {**plan.inputs, **{r.name: r.position for r in inputs}}
+        before = self.last.state_files if self.last else {}
+        fresh: dict[str, DataFile] = {
+            r.name: r.state_file for r in (*inputs, *merges) if r.state_file is not None
+        }
+        return Manifest(
+            sequence=plan.sequence,
+            kind=kind,
+            spark_batch=spark_batch,
+            source=self._source,
+            ingest_time_us=plan.ingest_time_us,
+            inputs={
+                n: ManifestInput(
+                    p.topic, p.partition, p.next_offset, p.watermark_us, p.latest_us, p.active
+                )
+                for n, p in sorted(positions.items())
+            },
+            files=[f for r in (*inputs, *merges) for f in r.files],
+            state_files={**before, **fresh},
+            replaced_state_files=[before[name] for name in fresh if name in before],
+            counts={
+                "read": {"messages": counts.read},
+                "silver": counts.silver,
+                "quarantine": {"messages": counts.quarantined},
+                "reasons": counts.reasons,
+                "gold": counts.gold,
+            },
+        )
+
+    def _commit(self, manifest: Manifest) -> None:
+        """Commit a decided batch to every table that lacks it, the state last."""
+        by_table: dict[str, list[DataFile]] = {}
+        for file in manifest.files:
+            by_table.setdefault(file.table, []).append(file)
+        own_state = [
+            f for f in manifest.state_files.values() if f.path.split("/")[-1].startswith(
+                f"{manifest.sequence:08d}-"
+            )
+        ]  # fmt: skip
+        by_table[STATE_FOLDS.path] = own_state
+        for path in COMMIT_ORDER:
+            if path not in by_table:
+                continue
+            if self._tables.version_of(path, APPLICATION) == manifest.sequence:
+                continue
+            if self.last is manifest or self.last is None:
+                self._check_files(manifest, by_table[path])
+            self._tables.commit(
+                path,
+                APPLICATION,
+                manifest.sequence,
+                by_table[path],
+                replaced=manifest.replaced_state_files if path == STATE_FOLDS.path else (),
+            )
+            self.crash_point(path)
+
+    def _check_files(self, manifest: Manifest, files: list[DataFile]) -> None:
+        damaged = verify(self.storage, files)
+        if damaged:
+            raise LakeError(
+                f"batch {manifest.sequence}: {damaged[0].table}/{damaged[0].path} is absent or "
+                "was changed after the batch was decided; restore it from a backup of the lake"
+            )
+
+
+def run_steps(frame: DataFrame, plan: BatchPlan) -> tuple[list[InputResult], list[MergeResult]]:
+    """Run both steps over the rows of a frame, whose partitions hold whole inputs in order."""
+    answers = (
+        frame.select(*INPUT_COLUMNS)
+        .mapInArrow(partial(step_one, plan=plan), ANSWER_DDL)
+        .repartition(plan.settings.stream.merge_buckets, "bucket")
+        .mapInArrow(partial(step_two, plan=plan), ANSWER_DDL)
+        .collect()
+    )
+    inputs = [
+        msgspec.msgpack.decode(bytes(row["payload"]), type=InputResult)
+        for row in answers
+        if row["kind"] == "input"
+    ]
+    merges = [
+        msgspec.msgpack.decode(bytes(row["payload"]), type=MergeResult)
+        for row in answers
+        if row["kind"] == "merge"
+    ]
+    return sorted(inputs, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)
+
+
+def end_of_minute_us(latest_us: int) -> int:
+    """End of the minute that a time lies in; no time stays no time."""
+    if latest_us == NO_TIME_US:
+        return NO_TIME_US
+    return (latest_us // _MINUTE_US + 1) * _MINUTE_US

@@ -1,0 +1,250 @@
+"""Step one by event type: what becomes of the admitted rows of an input, in time order.
+
+Each family takes rows that the watermark has released and gives closed bars with their
+indicators, anomalies, and the events that step two merges across inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, concat, row_count
+from marketlake.analytics.bars import ClosedBars, RollupBars, TimeBars
+from marketlake.analytics.keyed import KeyedStates
+from marketlake.analytics.quoted_spread import QuotedSpread, SpreadSamples
+from marketlake.contracts.events import INTERVAL_US, EventType
+from marketlake.settings.model import Settings
+from streaming.stages.catalog import InstrumentCatalog
+from streaming.stages.series_folds import Anomaly, MetricDetectors, SeriesFolds
+
+INTERVALS: Final = tuple(INTERVAL_US)
+"""Intervals by code, as bar rows carry them."""
+_LENGTHS_US: Final = np.array([INTERVAL_US[i] for i in INTERVALS], np.int64)
+
+BAR_VALUES: Final = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_volume",
+    "trade_count",
+)
+
+
+@dataclass
+class FoldOutput:
+    """What one step of a family gave.
+
+    Attributes
+    ----------
+    bars : Columns
+        Closed bars: ``instrument`` (catalog code), ``interval`` (code), ``open_time_us`` and
+        ``BAR_VALUES``; empty where none closed.
+    indicators : float64[columns, n]
+        Of each bar.
+    tops : Columns
+        Best bids and asks in time order, for step two.
+    """
+
+    bars: Columns = field(default_factory=dict)
+    indicators: Float64Array | None = None
+    anomalies: list[Anomaly] = field(default_factory=list)
+    tops: Columns = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """The folds of one event type."""
+
+    def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
+        """Take rows in time order, all before the watermark, then advance to it."""
+
+    def flush(self) -> list[Anomaly]:
+        """End what is open, at the end of the input."""
+
+    def states(self) -> dict[str, KeyedStates]:
+        """States to be kept, by kind."""
+
+
+class TradeFamily:
+    """Trades: bars of each interval, then indicators and anomalies on them."""
+
+    origin: Final = "trades"
+
+    def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._intervals = settings.bars.intervals
+        self._finest = TimeBars(INTERVAL_US[self._intervals[0]])
+        self._rollups = [RollupBars(INTERVAL_US[i]) for i in self._intervals[1:]]
+        kernels = (self._finest, *self._rollups)
+        self._bars = KeyedStates(
+            {i: k.initial() for i, k in zip(self._intervals, kernels, strict=True)}
+        )
+        self._series = SeriesFolds(self.origin, settings.anomalies, settings.bars.anomaly_intervals)
+
+    def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
+        """Take trades: ``time_us``, ``instrument``, ``price``, ``quantity``."""
+        finest = self._intervals[0]
+        if row_count(rows):
+            row_of = _state_rows(rows["instrument"], self._catalog, self._bars)
+            closed = [
+                self._finest.step(
+                    self._bars.matrix(finest),
+                    row_of[rows["instrument"]],
+                    rows["time_us"],
+                    rows["price"],
+                    rows["quantity"],
+                )
+            ]
+        else:
+            closed = []
+        closed.append(self._finest.advance(self._bars.matrix(finest), watermark_us))
+        bars = _join(closed)
+        parts = [self._named(bars, finest)]
+        for interval, rollup in zip(self._intervals[1:], self._rollups, strict=True):
+            matrix = self._bars.matrix(interval)
+            finer = (bars.series, bars.open_time_us, *(getattr(bars, n) for n in BAR_VALUES))
+            bars = _join([rollup.step(matrix, *finer), rollup.advance(matrix, watermark_us)])
+            parts.append(self._named(bars, interval))
+        return _analyse(self._series, concat(parts), self._catalog)
+
+    def _named(self, bars: ClosedBars, interval: str) -> Columns:
+        codes = np.array([self._catalog.code(key[0], key[1]) for key in self._bars.keys], np.int64)
+        return {
+            "instrument": codes[bars.series],
+            "interval": np.full(bars.series.size, INTERVALS.index(interval), np.int64),
+            "open_time_us": bars.open_time_us,
+            **{name: getattr(bars, name) for name in BAR_VALUES},
+        }
+
+    def flush(self) -> list[Anomaly]:
+        """End open runs."""
+        return self._series.flush()
+
+    def states(self) -> dict[str, KeyedStates]:
+        """States to be kept, by kind."""
+        return {"bars": self._bars, **self._series.states()}
+
+
+class BarFamily:
+    """Published bars: indicators and anomalies on them as they are."""
+
+    origin: Final = "venue"
+
+    def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._series = SeriesFolds(self.origin, settings.anomalies, None)
+
+    def step(self, rows: Columns, watermark_us: int) -> FoldOutput:  # noqa: ARG002
+        """Take bars; they are closed as they come, so the watermark changes nothing."""
+        if not row_count(rows):
+            return FoldOutput()
+        bars = {
+            name: rows[name] for name in ("instrument", "interval", "open_time_us", *BAR_VALUES)
+        }
+        return _analyse(self._series, bars, self._catalog)
+
+    def flush(self) -> list[Anomaly]:
+        """End open runs."""
+        return self._series.flush()
+
+    def states(self) -> dict[str, KeyedStates]:
+        """States to be kept, by kind."""
+        return self._series.states()
+
+
+class TopFamily:
+    """Quotes and books: the quoted spread a minute with its anomalies; tops for step two."""
+
+    origin: Final = "quotes"
+    interval: Final = "1m"
+
+    def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._spread = QuotedSpread(INTERVAL_US[self.interval])
+        self._detectors = MetricDetectors(("quoted_spread_bps",), self.origin, settings.anomalies)
+        self._states = KeyedStates({"sample": self._spread.initial(), **self._detectors.blocks()})
+
+    def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
+        """Take tops: ``time_us``, ``instrument``, ``bid_price``, ``ask_price`` and sizes."""
+        samples = []
+        if row_count(rows):
+            two_sided = np.isfinite(rows["bid_price"]) & np.isfinite(rows["ask_price"])
+            quoted = {name: column[two_sided] for name, column in rows.items()}
+            row_of = _state_rows(rows["instrument"], self._catalog, self._states, self.interval)
+            samples.append(
+                self._spread.step(
+                    self._states.matrix("sample"),
+                    row_of[quoted["instrument"]],
+                    quoted["time_us"],
+                    quoted["bid_price"],
+                    quoted["ask_price"],
+                )
+            )
+        samples.append(self._spread.advance(self._states.matrix("sample"), watermark_us))
+        anomalies = [a for part in samples for a in self._detect(part)]
+        return FoldOutput(anomalies=anomalies, tops=rows)
+
+    def _detect(self, samples: SpreadSamples) -> list[Anomaly]:
+        return self._detectors.step(
+            self._states, samples.series, samples.open_time_us, samples.spread_bps[np.newaxis, :]
+        )
+
+    def flush(self) -> list[Anomaly]:
+        """End open runs."""
+        return self._detectors.flush(self._states)
+
+    def states(self) -> dict[str, KeyedStates]:
+        """States to be kept, by kind."""
+        return {"quoted_spread": self._states}
+
+
+FAMILIES: Final[dict[EventType, type[TradeFamily | BarFamily | TopFamily]]] = {
+    "trade": TradeFamily,
+    "bar": BarFamily,
+    "quote": TopFamily,
+    "book": TopFamily,
+}
+
+
+def _state_rows(
+    instruments: Int64Array, catalog: InstrumentCatalog, states: KeyedStates, *suffix: str
+) -> Int64Array:
+    """State row of each catalog code that occurs."""
+    rows = np.full(len(catalog), -1, np.int64)
+    for code in np.unique(instruments):
+        instrument = catalog.instruments[int(code)]
+        rows[code] = states.index((instrument.venue, instrument.instrument, *suffix))
+    return rows
+
+
+def _join(parts: list[ClosedBars]) -> ClosedBars:
+    return ClosedBars(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("series", "open_time_us", *BAR_VALUES)
+        }
+    )
+
+
+def _analyse(folds: SeriesFolds, bars: Columns, catalog: InstrumentCatalog) -> FoldOutput:
+    if not row_count(bars):
+        return FoldOutput()
+    pairs = bars["instrument"] * len(INTERVALS) + bars["interval"]
+    unique, inverse = np.unique(pairs, return_inverse=True)
+    rows = np.empty(unique.size, np.int64)
+    for i, pair in enumerate(unique):
+        instrument = catalog.instruments[int(pair) // len(INTERVALS)]
+        interval = INTERVALS[int(pair) % len(INTERVALS)]
+        rows[i] = folds.series(instrument.venue, instrument.instrument, interval)
+    indicators, anomalies = folds.step({**bars, "series": rows[inverse]})
+    return FoldOutput(bars, indicators, anomalies)
+
+
+def bar_lengths_us(interval_codes: Int64Array) -> Int64Array:
+    """Length of bars by interval code, in microseconds."""
+    lengths: Int64Array = _LENGTHS_US[interval_codes]
+    return lengths

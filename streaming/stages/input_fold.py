@@ -1,0 +1,254 @@
+"""Step one: the fold of one input, a partition of a topic, over its messages in source order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from marketlake.analytics.admission import (
+    ADMITTED,
+    CONFLICT,
+    DUPLICATE,
+    TOO_LATE,
+    Admission,
+)
+from marketlake.analytics.arrays import (
+    Columns,
+    Int64Array,
+    UInt64Array,
+    pack_arrays,
+    take,
+    unpack_arrays,
+)
+from marketlake.analytics.reorder import ReorderBuffer
+from marketlake.contracts.control import Control
+from marketlake.contracts.events import EventType
+from marketlake.contracts.reasons import Reason, mark
+from marketlake.settings.model import Settings
+from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
+from streaming.stages.decode import NO_LONG, Decoded, Rows, decode
+from streaming.stages.families import (
+    BAR_VALUES,
+    FAMILIES,
+    INTERVALS,
+    FoldOutput,
+    bar_lengths_us,
+)
+from streaming.stages.silver import content_hashes, identity_hashes
+from streaming.stages.validate import TimeBounds, validate
+
+STATE_VERSION: Final = 1
+"""Layout of the payloads in ``state/folds``; another layout gets another number."""
+
+_VERDICTS: Final = ((TOO_LATE, Reason.TOO_LATE), (DUPLICATE, Reason.DUPLICATE))
+_INPUT_KEY: Final = ("", "")
+
+StateRow = tuple[str, str, str, bytes]
+"""venue, instrument, kind, payload; the first two empty for state of the whole input."""
+
+
+@dataclass
+class Judged:
+    """One chunk of messages, every one accounted for.
+
+    Attributes
+    ----------
+    reasons : int64[n]
+        Reasons of each message; 0 where it was admitted.
+    admitted : mask over ``rows`` of the input's own type
+    """
+
+    decoded: Decoded
+    reasons: Int64Array
+    rows: Rows | None
+    admitted: npt.NDArray[np.bool_]
+    codes: Int64Array
+    content: UInt64Array
+
+
+@dataclass
+class InputFold:
+    """All that is kept of one input between batches, and the way it changes.
+
+    Attributes
+    ----------
+    event_type : EventType
+        What the topic is for.
+    active : bool
+        False from the time the input was declared idle or ended until its next message.
+    """
+
+    event_type: EventType
+    settings: Settings
+    active: bool = True
+    catalog: InstrumentCatalog = field(default_factory=InstrumentCatalog)
+
+    def __post_init__(self) -> None:
+        stream = self.settings.stream
+        slow = self.event_type in ("trade", "bar")
+        lateness_ms = stream.lateness_ms if slow else stream.quote_lateness_ms
+        self.admission = Admission(lateness_ms * 1_000)
+        self._buffer = ReorderBuffer(("time_us", "sequence"))
+        self._family = FAMILIES[self.event_type](self.catalog, self.settings)
+        self._bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
+
+    @property
+    def watermark_us(self) -> int:
+        """No row before this time is still to come."""
+        return self.admission.watermark_us
+
+    def step(
+        self, messages: list[bytes | None], source_time_us: Int64Array
+    ) -> tuple[Judged, FoldOutput]:
+        """Take messages in source order."""
+        judged = self._judge(messages, source_time_us)
+        rows: Columns = {}
+        if judged.rows is not None:
+            rows = take(self._fold_columns(judged), np.flatnonzero(judged.admitted))
+        return judged, self._release(rows)
+
+    def control(self, event: Control) -> FoldOutput:
+        """Take a control event: raise the watermark, and leave or rejoin the merge."""
+        self.admission.advance(event.watermark_us)
+        self.active = event.kind == "resume"
+        output = self._release({})
+        if event.kind == "end":
+            output.anomalies += self._family.flush()
+        return output
+
+    def _judge(self, messages: list[bytes | None], source_time_us: Int64Array) -> Judged:
+        decoded = decode(messages)
+        reasons = np.zeros(len(messages), np.int64)
+        for position, problem in decoded.undecoded.items():
+            reasons[position] = int(problem.reason)
+        none = np.empty(0, np.int64)
+        judged = Judged(decoded, reasons, None, none.astype(np.bool_), none, none.view(np.uint64))
+        for rows in decoded.rows.values():
+            validate(rows, self.event_type, source_time_us[rows.row], self._bounds)
+            if rows.event_type == self.event_type:
+                self._admit(rows, judged)
+            reasons[rows.row] = rows.reasons
+        return judged
+
+    def _admit(self, rows: Rows, judged: Judged) -> None:
+        codes = self.catalog.codes(rows.venue, rows.instrument)
+        named = np.array([v is not None for v in rows.venue], np.bool_)
+        named &= np.array([i is not None for i in rows.instrument], np.bool_)
+        mark(rows.reasons, (codes == UNKNOWN) & named, Reason.UNKNOWN_INSTRUMENT)
+        sound = np.flatnonzero(rows.reasons == 0)
+        content = np.zeros(rows.row.size, np.uint64)
+        if sound.size:
+            content = content_hashes(rows, codes, self.catalog)
+            identity = identity_hashes(rows, codes, self.catalog, content)
+            verdicts = np.full(rows.row.size, 255, np.uint8)
+            verdicts[sound] = self.admission.step(
+                _effective_time_us(rows)[sound], identity[sound], content[sound]
+            )
+            for verdict, reason in (*_VERDICTS, (CONFLICT, Reason.CONFLICT)):
+                mark(rows.reasons, verdicts == verdict, reason)
+            judged.admitted = verdicts == ADMITTED
+        else:
+            judged.admitted = np.zeros(rows.row.size, np.bool_)
+        judged.rows, judged.codes, judged.content = rows, codes, content
+
+    def _fold_columns(self, judged: Judged) -> Columns:
+        rows = judged.rows
+        assert rows is not None
+        columns: dict[str, Any] = {
+            "time_us": _effective_time_us(rows),
+            "sequence": rows.sequence,
+            "content": judged.content,
+            "instrument": judged.codes,
+        }
+        if rows.event_type == "book":
+            columns |= _tops(rows)
+        elif rows.event_type == "bar":
+            columns |= {
+                "interval": _interval_codes(rows),
+                "open_time_us": rows.event_time_us,
+                **{name: rows.numbers[name] for name in BAR_VALUES[:5]},
+                "quote_volume": np.full(rows.row.size, np.nan),
+                "trade_count": _floats(rows.longs["trade_count"]),
+            }
+        else:
+            columns |= rows.numbers
+        return columns
+
+    def _release(self, rows: Columns) -> FoldOutput:
+        watermark_us = self.watermark_us
+        return self._family.step(self._buffer.step(rows, watermark_us), watermark_us)
+
+    def state(self) -> list[StateRow]:
+        """Give the whole state as rows of ``state/folds``."""
+        whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
+        whole["active"] = np.array([self.active], np.int64)
+        pending = self._buffer.state()
+        whole |= {f"pending.{k}": v for k, v in pending.items()}
+        # Codes are local to a process, so the rows held name their instruments.
+        names = [f"{i.venue}|{i.instrument}" for i in self.catalog.instruments]
+        whole["catalog"] = np.frombuffer("\n".join(names).encode(), np.uint8)
+        out: list[StateRow] = [(*_INPUT_KEY, "input", pack_arrays(whole))]
+        for kind, states in self._family.states().items():
+            for key, payload in zip(states.keys, states.payloads(), strict=True):
+                out.append((key[0], key[1], "/".join((kind, *key[2:])), payload))
+        return out
+
+    def restore(self, rows: list[StateRow]) -> None:
+        """Take up the state that :meth:`state` gave.
+
+        Raises
+        ------
+        ValueError
+            If a payload does not fit this layout.
+        """
+        states = self._family.states()
+        for *_, kind, payload in rows:
+            if kind == "input":
+                self._restore_input(unpack_arrays(payload))
+        for venue, instrument, kind, payload in rows:
+            if kind != "input":
+                name, *suffix = kind.split("/")
+                states[name].restore((venue, instrument, *suffix), payload)
+
+    def _restore_input(self, whole: Columns) -> None:
+        for name in whole.pop("catalog").tobytes().decode().split("\n"):
+            venue, _, instrument = name.partition("|")
+            self.catalog.code(venue, instrument)
+        self.active = bool(whole.pop("active")[0])
+        self.admission = Admission.restore(
+            self.admission.lateness_us, _with_prefix(whole, "admission.")
+        )
+        self._buffer.pending = _with_prefix(whole, "pending.")
+
+
+def _with_prefix(columns: Columns, prefix: str) -> Columns:
+    return {k.removeprefix(prefix): v for k, v in columns.items() if k.startswith(prefix)}
+
+
+def _effective_time_us(rows: Rows) -> Int64Array:
+    """Time at which a row counts: of a bar, the last microsecond that it covers."""
+    if rows.event_type != "bar":
+        return rows.event_time_us
+    return rows.event_time_us + bar_lengths_us(_interval_codes(rows)) - 1
+
+
+def _interval_codes(rows: Rows) -> Int64Array:
+    codes = {interval: i for i, interval in enumerate(INTERVALS)}
+    # Rows with an unknown interval are refused already; any code serves for them.
+    return np.array([codes.get(i, 0) for i in rows.texts["interval"]], np.int64)
+
+
+def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
+    return np.where(values == NO_LONG, np.nan, values.astype(np.float64))
+
+
+def _tops(rows: Rows) -> dict[str, npt.NDArray[np.float64]]:
+    out = {}
+    for side, name in (("bids", "bid"), ("asks", "ask")):
+        best = [levels[0] if levels else (np.nan, np.nan) for levels in rows.texts[side]]
+        top = np.array(best, np.float64).reshape(-1, 2)
+        out[f"{name}_price"], out[f"{name}_quantity"] = top[:, 0].copy(), top[:, 1].copy()
+    return out

@@ -1,0 +1,344 @@
+"""Step one as a task: rows of a source to data files, state, and events for step two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from marketlake.analytics.admission import NO_TIME_US
+from marketlake.analytics.arrays import Columns, Int64Array, concat, pack_arrays, row_count
+from marketlake.analytics.hashing import hash_text
+from marketlake.contracts.control import SOURCE_PREFIX, Control, decode_control, encode_control
+from marketlake.contracts.instruments import QUOTE_ASSETS
+from marketlake.contracts.reasons import reason_names
+from marketlake.contracts.tables import (
+    BRONZE_EVENTS,
+    GOLD_ANOMALIES,
+    GOLD_BARS,
+    SILVER_QUARANTINE,
+    Table,
+)
+from marketlake.lake.datafiles import DataFileWriter, day_text
+from marketlake.lake.storage import Storage
+from streaming.stages.families import FoldOutput, bar_lengths_us
+from streaming.stages.gold import (
+    DAY_US,
+    GOLD_INDICATORS,
+    anomaly_rows,
+    bar_rows,
+    by_market_and_day,
+)
+from streaming.stages.input_fold import InputFold, Judged
+from streaming.stages.merge_fold import MergeEvents
+from streaming.stages.messages import (
+    BAR_WORLD,
+    BatchPlan,
+    Counts,
+    InputEvents,
+    InputPosition,
+    InputResult,
+    event_type_of,
+    input_name,
+    merged_watermark_us,
+)
+from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
+from streaming.stages.state_files import read_state, write_state
+
+_CACHE: Final[dict[str, tuple[str, InputFold]]] = {}
+"""Folds that this process left, by input, with the state file that holds the same."""
+
+
+class InputTask:
+    """One input in one batch."""
+
+    def __init__(self, plan: BatchPlan, topic: str, partition: int) -> None:
+        self._plan = plan
+        self._storage = Storage(plan.lake)
+        self.topic, self.partition = topic, partition
+        self.name = input_name(topic, partition)
+        self._fold = self._load()
+        self._writers: dict[str, DataFileWriter] = {}
+        self._counts = Counts()
+        self._first_offset, self._next_offset = -1, self._known().next_offset
+        self._bars: list[Columns] = []
+        self._tops: list[Columns] = []
+
+    def _known(self) -> InputPosition:
+        return self._plan.inputs.get(self.name, InputPosition(self.topic, self.partition))
+
+    def _load(self) -> InputFold:
+        path = self._plan.state_files.get(self.name)
+        cached = _CACHE.pop(f"{self._plan.lake}/{self.name}", None)
+        if path is not None and cached is not None and cached[0] == path:
+            return cached[1]
+        fold = InputFold(event_type_of(self.topic), self._plan.settings)
+        if path is not None:
+            fold.restore(read_state(self._storage, path))
+        elif self._plan.live and self.name not in self._plan.inputs:
+            # Others did not wait for it: it joins where they are.
+            fold.active = self._joins_at_us() == NO_TIME_US
+        return fold
+
+    def _joins_at_us(self) -> int:
+        bars = event_type_of(self.topic) in BAR_WORLD
+        return merged_watermark_us(self._plan.inputs, bars=bars)
+
+    def messages(self, source: str, rows: pa.Table) -> None:
+        """Take messages in order of their offsets."""
+        offsets: Int64Array = rows["offset"].to_numpy()
+        source_time_us = rows["source_timestamp"].cast(pa.int64()).to_numpy()
+        if self._plan.live and not self._fold.active:
+            resume = Control("resume", self._joins_at_us())
+            self.control(resume, int(offsets[0]), int(source_time_us[0]))
+        self._note_offsets(offsets)
+        self._write_bronze(source, rows, source_time_us)
+        judged, output = self._fold.step(rows["value"].to_pylist(), source_time_us)
+        self._counts.read += len(offsets)
+        self._write_silver(judged)
+        self._write_quarantine(source, rows, judged)
+        self._take_output(output)
+
+    def control(self, event: Control, offset: int, source_time_us: int) -> None:
+        """Take a control event at a position; in a live batch it goes to bronze."""
+        if self._plan.live:
+            rows = pa.table(
+                {
+                    "offset": pa.array([offset], pa.int64()),
+                    "key": pa.array([None], pa.binary()),
+                    "value": pa.array([encode_control(event)], pa.binary()),
+                }
+            )
+            self._write_bronze(event.source, rows, np.array([source_time_us], np.int64))
+        self._take_output(self._fold.control(event))
+
+    def _note_offsets(self, offsets: Int64Array) -> None:
+        if self._first_offset < 0:
+            self._first_offset = int(offsets[0])
+        if int(offsets[0]) < self._next_offset or (np.diff(offsets) <= 0).any():
+            raise ValueError(
+                f"{self.name}: offset {int(offsets[0])} comes where {self._next_offset} or later "
+                "is expected; the source was changed under the lake"
+            )
+        self._next_offset = int(offsets[-1]) + 1
+
+    def _writer(self, table: Table) -> DataFileWriter:
+        writer = self._writers.get(table.path)
+        if writer is None:
+            label = f"{self._plan.label}-{self.name}"
+            writer = self._writers[table.path] = DataFileWriter(self._storage, table, label)
+        return writer
+
+    def _write_bronze(self, source: str, rows: pa.Table, source_time_us: Int64Array) -> None:
+        if not self._plan.writes(BRONZE_EVENTS.path):
+            return
+        n = rows.num_rows
+        ingest_us = np.full(n, self._plan.ingest_time_us, np.int64)
+        table = self._positions(source, rows, source_time_us)
+        table |= {
+            "key": rows["key"],
+            "value": rows["value"],
+            "ingest_time": timestamps(ingest_us),
+        }
+        self._add_by_source_day(BRONZE_EVENTS, pa.table(table), source_time_us)
+
+    def _positions(self, source: str, rows: pa.Table, source_time_us: Int64Array) -> dict[str, Any]:
+        zeros = np.zeros(rows.num_rows, np.int64)
+        return {
+            "source": dictionary(zeros, pa.array([source])),
+            "topic": dictionary(zeros, pa.array([self.topic])),
+            "partition": pa.array(np.full(rows.num_rows, self.partition, np.int32)),
+            "offset": rows["offset"],
+            "source_timestamp": timestamps(source_time_us),
+        }
+
+    def _add_by_source_day(self, table: Table, rows: pa.Table, time_us: Int64Array) -> None:
+        days = time_us // DAY_US
+        for day in np.unique(days):
+            chosen = days == day
+            part = rows if chosen.all() else rows.filter(pa.array(chosen))
+            self._writer(table).add((day_text(int(day)),), part)
+
+    def _write_silver(self, judged: Judged) -> None:
+        rows = judged.rows
+        if rows is None or not judged.admitted.any():
+            return
+        table = TABLE_OF[rows.event_type]
+        count = int(judged.admitted.sum())
+        self._counts.silver[table.path] = self._counts.silver.get(table.path, 0) + count
+        if not self._plan.writes(table.path):
+            return
+        kept = judged.admitted
+        silver = silver_table(rows, kept, judged.codes, self._fold.catalog, judged.content)
+        markets = self._fold.catalog.markets()
+        codes, time_us = judged.codes[kept], rows.event_time_us[kept]
+        for partition, part in by_market_and_day(silver, markets, codes, time_us):
+            self._writer(table).add(partition, part)
+
+    def _write_quarantine(self, source: str, rows: pa.Table, judged: Judged) -> None:
+        refused = np.flatnonzero(judged.reasons)
+        self._counts.quarantined += refused.size
+        if not refused.size:
+            return
+        reasons = [reason_names(int(mask)) for mask in judged.reasons[refused]]
+        for names in reasons:
+            for name in names:
+                self._counts.reasons[name] = self._counts.reasons.get(name, 0) + 1
+        if not self._plan.writes(SILVER_QUARANTINE.path):
+            return
+        known = _known_fields(judged, len(judged.reasons))
+        picked = rows.take(pa.array(refused))
+        time_us = picked["source_timestamp"].cast(pa.int64()).to_numpy()
+        table = self._positions(source, picked, time_us)
+        table |= {"reasons": pa.array(reasons), "value": picked["value"]}
+        for i, name in enumerate(("type", "venue", "instrument")):
+            table[name] = pa.array([_utf8(known[row][i]) for row in refused], pa.string())
+        self._add_by_source_day(SILVER_QUARANTINE, pa.table(table), time_us)
+
+    def _take_output(self, output: FoldOutput) -> None:
+        origin = "venue" if self._fold.event_type == "bar" else "trades"
+        if row_count(output.bars):
+            self._write_bars(output, origin)
+            bars = output.bars
+            lengths_us = bar_lengths_us(bars["interval"])
+            n = row_count(bars)
+            self._bars.append(
+                {
+                    "time_us": bars["open_time_us"] + lengths_us - 1,
+                    "interval": bars["interval"],
+                    "instrument": bars["instrument"],
+                    "origin": np.full(n, int(origin == "venue"), np.int64),
+                    "close": bars["close"],
+                    "volume": bars["volume"],
+                }
+            )
+        if row_count(output.tops):
+            names = ("time_us", "instrument", "sequence", "content", "bid_price", "bid_quantity")
+            tops = {name: output.tops[name] for name in (*names, "ask_price", "ask_quantity")}
+            event = int(self._fold.event_type == "quote")
+            tops["event"] = np.full(row_count(tops), event, np.int64)
+            self._tops.append(tops)
+        self._write_anomalies(output)
+
+    def _write_bars(self, output: FoldOutput, origin: str) -> None:
+        catalog = self._fold.catalog
+        time_us = output.bars["open_time_us"]
+        tables = bar_rows(output, catalog, origin)
+        for table, rows in zip((GOLD_BARS, GOLD_INDICATORS), tables, strict=True):
+            parts = by_market_and_day(rows, catalog.markets(), output.bars["instrument"], time_us)
+            self._write_gold(table, parts)
+
+    def _write_anomalies(self, output: FoldOutput) -> None:
+        if not output.anomalies:
+            return
+        catalog = self._fold.catalog
+        codes = np.array([catalog.code(a.venue, a.instrument) for a in output.anomalies], np.int64)
+        time_us = np.array([a.start_us for a in output.anomalies], np.int64)
+        rows = anomaly_rows(output.anomalies)
+        parts = by_market_and_day(rows, catalog.markets(), codes, time_us)
+        self._write_gold(GOLD_ANOMALIES, parts)
+
+    def _write_gold(self, table: Table, parts: Any) -> None:
+        for partition, rows in parts:
+            if self._plan.date is not None and partition[1] != self._plan.date:
+                continue
+            self._counts.gold[table.path] = self._counts.gold.get(table.path, 0) + rows.num_rows
+            if self._plan.writes(table.path):
+                self._writer(table).add(partition, rows)
+
+    def finish(self) -> Iterator[tuple[int, str, bytes]]:
+        """Write what is open; give the result and the events, as (bucket, kind, payload)."""
+        files = [file for writer in self._writers.values() for file in writer.close()]
+        state_file = None
+        if self._plan.writes("state/folds"):
+            state_file = write_state(
+                self._storage,
+                f"{self._plan.label}-{self.name}",
+                "instruments",
+                self.name,
+                self._plan.sequence,
+                self._fold.state(),
+            )
+            path = f"{state_file.table}/{state_file.path}"
+            _CACHE[f"{self._plan.lake}/{self.name}"] = (path, self._fold)
+        position = InputPosition(
+            self.topic,
+            self.partition,
+            self._next_offset,
+            self._fold.watermark_us,
+            self._fold.admission.latest_us,
+            self._fold.active,
+        )
+        result = InputResult(
+            self.name, position, self._first_offset, files, state_file, self._counts
+        )
+        yield 0, "input", msgspec.msgpack.encode(result)
+        for bucket in range(self._plan.settings.stream.merge_buckets):
+            events = InputEvents(self.name, position, self._events(bucket))
+            yield bucket, "events", msgspec.msgpack.encode(events)
+
+    def _events(self, bucket: int) -> MergeEvents:
+        catalog = self._fold.catalog
+        takes = np.array(
+            [belongs(i.base, i.quote, bucket, self._plan) for i in catalog.instruments], np.bool_
+        )
+        bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
+        names = [(i.venue, i.instrument) for i in catalog.instruments]
+        seen = {int(c) for part in (bars, tops) if part for c in np.unique(part["instrument"])}
+        # Names that no event has are blank: the merge must not depend on this process's catalog.
+        kept = [name for code, name in enumerate(names) if code in seen]
+        ranks = np.cumsum(np.isin(np.arange(len(names)), list(seen))) - 1
+        for part in (bars, tops):
+            if part:
+                part["instrument"] = ranks[part["instrument"]]
+        return MergeEvents(kept, pack_arrays(bars), pack_arrays(tops))
+
+
+def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
+    """Tell whether a bucket of step two needs an instrument.
+
+    A base asset belongs to one bucket; what converts one currency into another, to all.
+    """
+    buckets = plan.settings.stream.merge_buckets
+    if buckets == 1 or hash_text(base) % buckets == bucket:
+        return True
+    money = {"fiat", "stable"}
+    return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money
+
+
+def _of_bucket(parts: list[Columns], takes: Any) -> Columns:
+    if not parts:
+        return {}
+    columns = concat(parts)
+    chosen = takes[columns["instrument"]]
+    return {name: column[chosen] for name, column in columns.items()}
+
+
+def _known_fields(judged: Judged, n: int) -> list[tuple[str | None, str | None, str | None]]:
+    known: list[tuple[str | None, str | None, str | None]] = [(None, None, None)] * n
+    for rows in judged.decoded.rows.values():
+        for row, venue, instrument in zip(rows.row, rows.venue, rows.instrument, strict=True):
+            known[int(row)] = (rows.event_type, venue, instrument)
+    for position, problem in judged.decoded.undecoded.items():
+        known[position] = (problem.event_type, problem.venue, problem.instrument)
+    return known
+
+
+def _utf8(text: str | None) -> str | None:
+    """Keep a text only if it can be written: JSON may hold halves of surrogate pairs."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "replace").decode()
+
+
+def is_control(source: str) -> bool:
+    """Tell whether a row of bronze is a control event."""
+    return source.startswith(SOURCE_PREFIX)
+
+
+def control_of(value: bytes) -> Control:
+    """Read a control event out of a row."""
+    return decode_control(value)

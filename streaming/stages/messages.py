@@ -1,0 +1,155 @@
+"""What the driver tells the tasks of a batch, and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from marketlake.analytics.admission import NO_TIME_US
+from marketlake.contracts.events import TOPICS, EventType
+from marketlake.lake.datafiles import DataFile
+from marketlake.settings.model import Settings
+from streaming.stages.merge_fold import MergeEvents
+
+BAR_WORLD: frozenset[EventType] = frozenset({"trade", "bar"})
+"""Types whose inputs carry closes to step two; the others carry best bids and asks."""
+
+
+def input_name(topic: str, partition: int) -> str:
+    """Name of an input: ``market.trades-0``."""
+    return f"{topic}-{partition}"
+
+
+def event_type_of(topic: str) -> EventType:
+    """Type that a topic is for, told by its last part.
+
+    Raises
+    ------
+    ValueError
+        If no event type has such a topic.
+    """
+    last = topic.rpartition(".")[2]
+    for event_type, name in TOPICS.items():
+        if name == last:
+            return event_type
+    raise ValueError(f"topic {topic} is none of {', '.join(TOPICS.values())}")
+
+
+class InputPosition(msgspec.Struct, frozen=True):
+    """How far one input has come.
+
+    Attributes
+    ----------
+    next_offset : int
+        First offset that was not read yet; -1 where nothing was.
+    latest_us : int
+        Latest time of an admitted row.
+    """
+
+    topic: str
+    partition: int
+    next_offset: int = -1
+    watermark_us: int = NO_TIME_US
+    latest_us: int = NO_TIME_US
+    active: bool = True
+
+
+def merged_watermark_us(inputs: dict[str, InputPosition], *, bars: bool) -> int:
+    """Watermark of one world: the least of its active inputs, or, with none active, the latest."""
+    own = [i for i in inputs.values() if (event_type_of(i.topic) in BAR_WORLD) == bars]
+    active = [i.watermark_us for i in own if i.active]
+    if active:
+        return min(active)
+    return max((i.watermark_us for i in own), default=NO_TIME_US)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """All that a task needs; sent to workers with the code.
+
+    Attributes
+    ----------
+    label : str
+        Begins the names of files.
+    inputs : dict
+        Every known input, as the batch before left it.
+    state_files : dict
+        State of each input or merge bucket, relative to the lake.
+    live : bool
+        True where resumption is decided here; a replay meets it in bronze.
+    tables : frozenset of str or None
+        Tables to write; None for all.
+    date : str or None
+        Write gold rows of this UTC day only; None for all.
+    """
+
+    lake: str
+    sequence: int
+    label: str
+    settings: Settings
+    ingest_time_us: int
+    inputs: dict[str, InputPosition] = field(default_factory=dict)
+    state_files: dict[str, str] = field(default_factory=dict)
+    live: bool = True
+    tables: frozenset[str] | None = None
+    date: str | None = None
+
+    def writes(self, table: str) -> bool:
+        """Tell whether a table is to be written."""
+        return self.tables is None or table in self.tables
+
+
+class Counts(msgspec.Struct):
+    """Messages of a batch: every one read is in silver or in quarantine."""
+
+    read: int = 0
+    silver: dict[str, int] = {}
+    quarantined: int = 0
+    reasons: dict[str, int] = {}
+    gold: dict[str, int] = {}
+
+    def add(self, other: Counts) -> None:
+        """Add another count to this one."""
+        self.read += other.read
+        self.quarantined += other.quarantined
+        for mine, theirs in (
+            (self.silver, other.silver),
+            (self.reasons, other.reasons),
+            (self.gold, other.gold),
+        ):
+            for name, rows in theirs.items():
+                mine[name] = mine.get(name, 0) + rows
+
+    @property
+    def balanced(self) -> bool:
+        """Law 4: read = silver + quarantine."""
+        return self.read == sum(self.silver.values()) + self.quarantined
+
+
+class InputResult(msgspec.Struct):
+    """What step one did with one input."""
+
+    name: str
+    position: InputPosition
+    first_offset: int
+    files: list[DataFile]
+    state_file: DataFile | None
+    counts: Counts
+
+
+class InputEvents(msgspec.Struct):
+    """What one input sends to one bucket of step two."""
+
+    name: str
+    position: InputPosition
+    events: MergeEvents
+
+
+class MergeResult(msgspec.Struct):
+    """What step two did in one bucket."""
+
+    name: str
+    files: list[DataFile]
+    state_file: DataFile | None
+    counts: Counts

@@ -1,0 +1,171 @@
+"""The two steps as functions over Arrow batches, as Spark calls them on its workers."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from marketlake.contracts.tables import GOLD_SPREADS
+from marketlake.lake.datafiles import DataFileWriter
+from marketlake.lake.storage import Storage
+from streaming.stages.gold import by_market_and_day, spread_rows
+from streaming.stages.input_task import InputTask, control_of, is_control
+from streaming.stages.merge_fold import MergeFold
+from streaming.stages.messages import (
+    BatchPlan,
+    Counts,
+    InputEvents,
+    MergeResult,
+    merged_watermark_us,
+)
+from streaming.stages.state_files import read_state, write_state
+
+ANSWER_SCHEMA: Final = pa.schema(
+    [
+        pa.field("bucket", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("payload", pa.binary(), nullable=False),
+    ]
+)
+ANSWER_DDL: Final = "bucket INT NOT NULL, kind STRING NOT NULL, payload BINARY NOT NULL"
+
+INPUT_COLUMNS: Final = (
+    "source",
+    "topic",
+    "partition",
+    "offset",
+    "key",
+    "value",
+    "source_timestamp",
+)
+
+_MERGES: Final[dict[str, tuple[str, MergeFold]]] = {}
+_FROZEN: Final[list[bool]] = []
+
+
+def merge_name(bucket: int) -> str:
+    """Name of the state of a bucket of step two."""
+    return f"merge-{bucket}"
+
+
+def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
+    """Fold the rows of some inputs, each in the order of its offsets."""
+    _freeze_once()
+    tasks: dict[tuple[str, int], InputTask] = {}
+    for batch in batches:
+        for source, topic, partition, rows in _segments(batch):
+            task = tasks.get((topic, partition))
+            if task is None:
+                task = tasks[topic, partition] = InputTask(plan, topic, partition)
+            if is_control(source):
+                times = rows["source_timestamp"].cast(pa.int64()).to_pylist()
+                for value, offset, time_us in zip(
+                    rows["value"].to_pylist(), rows["offset"].to_pylist(), times, strict=True
+                ):
+                    task.control(control_of(value), offset, time_us)
+            else:
+                task.messages(source, rows)
+    for task in tasks.values():
+        yield _answers(list(task.finish()))
+
+
+def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
+    """Merge what step one gave; hand on its results."""
+    events: dict[int, list[InputEvents]] = {}
+    results: list[tuple[int, str, bytes]] = []
+    for batch in batches:
+        for row in batch.to_pylist():
+            if row["kind"] == "events":
+                part = msgspec.msgpack.decode(row["payload"], type=InputEvents)
+                events.setdefault(row["bucket"], []).append(part)
+            else:
+                results.append((row["bucket"], row["kind"], row["payload"]))
+    for bucket, parts in sorted(events.items()):
+        result = _merge(plan, bucket, parts)
+        results.append((bucket, "merge", msgspec.msgpack.encode(result)))
+    yield _answers(results)
+
+
+def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResult:
+    storage, name = Storage(plan.lake), merge_name(bucket)
+    fold = _load_merge(plan, storage, name)
+    inputs = {**plan.inputs, **{part.name: part.position for part in parts}}
+    # The order of arrival of the parts is luck; the buffers sort, and ties are broken by content.
+    output = fold.step(
+        [part.events for part in sorted(parts, key=lambda part: part.name)],
+        merged_watermark_us(inputs, bars=True),
+        merged_watermark_us(inputs, bars=False),
+    )
+    label = f"{plan.label}-{name}"
+    writer = DataFileWriter(storage, GOLD_SPREADS, label)
+    counts = Counts()
+    markets = [i.market for i in output.instruments]
+    for rows, columns in spread_rows(output):
+        for partition, part in by_market_and_day(rows, markets, columns["buy"], columns["time_us"]):
+            if plan.date is not None and partition[1] != plan.date:
+                continue
+            counts.gold[GOLD_SPREADS.path] = counts.gold.get(GOLD_SPREADS.path, 0) + part.num_rows
+            if plan.writes(GOLD_SPREADS.path):
+                writer.add(partition, part)
+    state_file = None
+    if plan.writes("state/folds"):
+        state = [("", "", "merge", fold.state())]
+        state_file = write_state(storage, label, "merge", name, plan.sequence, state)
+        _MERGES[f"{plan.lake}/{name}"] = (f"{state_file.table}/{state_file.path}", fold)
+    return MergeResult(name, writer.close(), state_file, counts)
+
+
+def _load_merge(plan: BatchPlan, storage: Storage, name: str) -> MergeFold:
+    path = plan.state_files.get(name)
+    cached = _MERGES.pop(f"{plan.lake}/{name}", None)
+    if path is not None and cached is not None and cached[0] == path:
+        return cached[1]
+    fold = MergeFold(plan.settings.spreads)
+    if path is not None:
+        fold.restore(read_state(storage, path)[0][3])
+    return fold
+
+
+def _segments(batch: pa.RecordBatch) -> Iterator[tuple[str, str, int, pa.Table]]:
+    """Cut a batch where source, topic or partition change."""
+    if not batch.num_rows:
+        return
+    rows = pa.Table.from_batches([batch])
+    partitions = batch.column("partition").to_numpy()
+    changes = np.diff(partitions) != 0
+    for name in ("source", "topic"):
+        codes = batch.column(name).dictionary_encode().indices.to_numpy()
+        changes |= np.diff(codes) != 0
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1, [batch.num_rows]])
+    for start, stop in pairwise(starts):
+        part = rows.slice(int(start), int(stop - start))
+        yield (
+            part["source"][0].as_py(),
+            part["topic"][0].as_py(),
+            int(partitions[start]),
+            part,
+        )
+
+
+def _answers(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(list(column), field.type)
+            for column, field in zip(columns, ANSWER_SCHEMA, strict=True)
+        ],
+        schema=ANSWER_SCHEMA,
+    )
+
+
+def _freeze_once() -> None:
+    # Spark collects garbage after every task; without this it walks all modules each time.
+    if not _FROZEN:
+        gc.freeze()
+        _FROZEN.append(True)

@@ -1,0 +1,33 @@
+"""What the tests share: one broker, the jars, and the recorded data where they are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from marketlake.local.broker import EmbeddedBroker
+from marketlake.local.jars import spark_jar_paths
+from marketlake.settings import environment
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One Kafka broker for the session: use topic names of your own."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spark_jars() -> list[Path]:
+    """The jars for ``spark.jars``."""
+    return spark_jar_paths()
+
+
+@pytest.fixture(scope="session")
+def recorded_data() -> Path:
+    """The folder of recorded data sets; what needs it is skipped where it is absent."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = environment.data_dir() or beside
+    if not folder.is_dir():
+        pytest.skip("no recorded data: set MARKETLAKE_DATA to the folder that holds them")
+    return folder
