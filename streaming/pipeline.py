@@ -83,6 +83,11 @@ class Pipeline:
         """Where the Spark query keeps its offsets."""
         return self.storage.path(f"_marketlake/{PIPELINE}/checkpoint")
 
+    @property
+    def busy(self) -> bool:
+        """True while a batch is being taken."""
+        return self._lock.locked()
+
     def recover(self) -> None:
         """Finish the last batch, should it have been decided but not committed everywhere.
 

@@ -222,7 +222,7 @@ class KafkaPublisher:
                 self._raise_failure()
             except KafkaException as error:
                 raise DeliveryError(
-                    f"{self._bootstrap} cannot be sent a message of {len(value):,} bytes to {topic}:"
+                    f"{self._bootstrap} refuses a message of {len(value):,} bytes to {topic}:"
                     f" {error.args[0].str()}"
                 ) from None
             else:

@@ -177,9 +177,17 @@ class _Run:
         self._journal = journal
         self._journal_path = journal_path
         self._progress = progress
-        self._pending = 0
         self._started_s = self._checkpoint_s = self._reported_s = pace.clock()
         self._note()
+
+    @property
+    def _handed_over(self) -> int:
+        """Events handed to the publisher, from the first of the recording on, all runs together."""
+        return self.summary.resumed_after + self.summary.published
+
+    @property
+    def _pending(self) -> int:
+        return self._handed_over - self._journal.acknowledged
 
     def _note(self) -> None:
         if self._journal_path is not None:
@@ -187,10 +195,11 @@ class _Run:
 
     def checkpoint(self, *, finished: bool = False) -> None:
         """Wait until everything is acknowledged and note it; nothing is noted where that fails."""
+        handed_over = self._handed_over
         self._publisher.flush()
-        self._journal.acknowledged += self._pending
+        # An assignment, not a sum: interrupted here and called again, it counts nothing twice.
+        self._journal.acknowledged = handed_over
         self._journal.finished = finished
-        self._pending = 0
         self._note()
         self._checkpoint_s = self._pace.clock()
         self._report()
@@ -212,7 +221,7 @@ class _Run:
         """Publish one record when it is due."""
         self._wait(record.time_us)
         self._publisher.publish(record.event_type, record.key, record.value, record.time_us)
-        self._pending += 1
+        # Counted after: an interrupt between the two repeats an event and loses none.
         self.summary.published += 1
         if self.summary.first_time_us is None:
             self.summary.first_time_us = record.time_us
@@ -240,7 +249,7 @@ def replay(
 
     Killed at any point, a run that resumes publishes again at most what was not yet noted
     (``CHECKPOINT_EVENTS``); those messages are equal byte for byte, so that the pipeline knows
-    them as duplicates. Interrupted from the keyboard it notes exactly how far it got.
+    them as duplicates. Interrupted from the keyboard it first notes how far it got.
 
     Parameters
     ----------

@@ -17,8 +17,12 @@ import pyarrow.parquet as pq
 from marketlake.contracts.tables import Table
 from marketlake.lake.storage import Storage
 
-_STATISTICS_COLUMNS: Final = ("event_time", "open_time", "offset", "source_timestamp")
-"""Columns whose range goes into the Delta log, so that readers can skip files."""
+STATISTICS_COLUMNS: Final = ("event_time", "open_time", "offset", "source_timestamp")
+"""Columns whose range goes into the Delta log, so that readers can skip files.
+
+The tables say so in ``delta.dataSkippingStatsColumns``: delta-rs takes a statistic that is absent
+for a null and skips every file.
+"""
 _DICTIONARY_COLUMNS: Final = (
     "venue",
     "instrument",
@@ -136,7 +140,7 @@ class _OpenFile:
             compression="snappy",
             use_dictionary=[n for n in schema.names if n in _DICTIONARY_COLUMNS],
             store_schema=False,
-            write_statistics=[n for n in schema.names if n in _STATISTICS_COLUMNS],
+            write_statistics=[n for n in schema.names if n in STATISTICS_COLUMNS],
         )
         self._schema = schema
         self._ranges: dict[str, tuple[Any, Any]] = {}
@@ -147,7 +151,7 @@ class _OpenFile:
         self._writer.write_table(rows)
         self.rows += rows.num_rows
         for name in self._schema.names:
-            if name in _STATISTICS_COLUMNS:
+            if name in STATISTICS_COLUMNS:
                 low, high = pc.min_max(rows[name]).as_py().values()
                 if low is not None:
                     known = self._ranges.get(name, (low, high))

@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from marketlake.contracts.tables import Table
-from marketlake.lake.datafiles import DataFile
+from marketlake.lake.datafiles import STATISTICS_COLUMNS, DataFile
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 
@@ -20,6 +20,11 @@ _CONFIGURATION: Final = {
     "delta.enableDeletionVectors": "false",
     "delta.checkpointInterval": "50",
 }
+
+
+def _configuration(table: Table) -> dict[str, str | None]:
+    ranged = [name for name in table.file_schema.names if name in STATISTICS_COLUMNS]
+    return {**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(ranged)}
 
 
 class DeltaTables:
@@ -57,7 +62,7 @@ class DeltaTables:
                 mode="ignore",
                 partition_by=list(table.partition_by),
                 description=table.doc,
-                configuration=_CONFIGURATION,
+                configuration=_configuration(table),
             )
         except (DeltaError, OSError) as error:
             raise LakeError(
@@ -112,7 +117,9 @@ class DeltaTables:
             for f in files
         ]
         actions += [
-            RemoveAction(f.path, now_ms, data_change=True, partition_values=f.partition)
+            RemoveAction(
+                f.path, True, now_ms, size=f.size_bytes, partition_values=f.partition
+            )
             for f in replaced
         ]
         delta = self._delta(path)

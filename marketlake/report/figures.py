@@ -190,7 +190,9 @@ def _level(y: float, axis: str) -> dict[str, Any]:
 
 def spread_figure(chart: SpreadChart) -> Figure:
     """Draw gross and net of the best pair over time, the zero line, opens and closes."""
-    mode = {"mode": "lines+markers", "marker": {"size": 4}} if len(chart.net.x_ms) < 60 else {}
+    mode: dict[str, Any] = (
+        {"mode": "lines+markers", "marker": {"size": 4}} if len(chart.net.x_ms) < 60 else {}
+    )
     hover = "%{y:.1f} bps %{x}<extra>"
     data = [
         _line(

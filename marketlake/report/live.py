@@ -214,7 +214,7 @@ def _counts(progress: Progress) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-    grid.add_row("silver", _pairs(progress.silver_rows))
+    grid.add_row("silver", Text(_pairs(progress.silver_rows)))
     style = "yellow" if any(progress.quarantined.values()) else ""
     grid.add_row("quarantine", Text(_pairs(progress.quarantined), style=style))
     return grid
@@ -231,9 +231,9 @@ def _anomalies(lines: Sequence[AnomalyLine]) -> Table:
     for line in lines:
         table.add_row(
             _utc(line.event_time),
-            line.venue,
-            line.instrument,
-            line.metric,
+            Text(line.venue),
+            Text(line.instrument),
+            Text(line.metric),
             Text(line.severity, style=_SEVERITY_STYLE.get(line.severity, "")),
             f"{line.score:+.1f}",
         )
@@ -247,9 +247,9 @@ def _spreads(lines: Sequence[SpreadLine]) -> Table:
     for line in lines:
         taken = line.net_bps > 0 and line.price_basis == "executable"
         table.add_row(
-            line.base,
-            line.buy_venue,
-            line.sell_venue,
+            Text(line.base),
+            Text(line.buy_venue),
+            Text(line.sell_venue),
             line.price_basis,
             f"{line.gross_bps:.1f}",
             Text(f"{line.net_bps:+.1f}", style="bold green" if taken else ""),

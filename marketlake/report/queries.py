@@ -208,7 +208,7 @@ def indicator_window(
     if not series:
         return None
     worst_venue, peak = _worst_anomaly(connection, instrument)
-    venue, interval, origin, total = max(series, key=lambda s: _worth(*s, worst_venue))
+    venue, interval, origin, total = max(series, key=lambda row: _worth(row, worst_venue))
     peak = peak if venue == worst_venue else None
     values = ", ".join(f'"{c}"' for c in sorted(columns - {"open_time", "date"}))
     sql = f"""
@@ -241,8 +241,9 @@ def indicator_window(
 
 
 def _worth(
-    venue: str, interval: str, origin: str, bars: int, worst_venue: str | None
+    series: tuple[Any, ...], worst_venue: str | None
 ) -> tuple[int, int, bool, int, str, str]:
+    venue, interval, origin, bars = series
     enough = min(bars, _INDICATOR_BARS_WANTED)
     return enough, INTERVAL_US.get(interval, 0), venue == worst_venue, bars, venue, origin
 

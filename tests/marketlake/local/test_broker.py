@@ -118,7 +118,7 @@ def test_a_folder_in_use_is_left_alone(broker):
 def test_a_broker_that_ends_at_its_start_tells_why(tmp_path):
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=7\n")
-    with pytest.raises(LocalError, match="ended at its start: .*Stored node id 7 doesn't match") as caught:
+    with pytest.raises(LocalError, match=r"at its start: .*Stored node id 7") as caught:
         EmbeddedBroker(tmp_path).start()
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "broker.log") in str(caught.value)

@@ -1,0 +1,214 @@
+"""Runs the stream: to the end of what is there, or until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from marketlake.lake.manifests import Manifest
+from marketlake.settings.model import Settings
+from streaming.pipeline import BatchListener, Pipeline
+from streaming.sources.kafka import KafkaSource, SourceError
+
+_POLL_S: Final = 0.1
+_LAST_LINE: Final = 400
+
+
+class StreamError(Exception):
+    """The stream cannot go on; all that was decided is committed, or will be at a restart."""
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """What a run did."""
+
+    batches: int
+    read: int
+    silver: int
+    quarantined: int
+
+
+class StreamRunner:
+    """The streaming pipeline over one source into one lake.
+
+    Parameters
+    ----------
+    listener : callable, optional
+        Called with the manifest and the seconds of each batch.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        source: KafkaSource,
+        lake: str,
+        settings: Settings,
+        listener: BatchListener | None = None,
+    ) -> None:
+        self._spark = spark
+        self._source = source
+        self._settings = settings
+        self._stop = threading.Event()
+        self._listener = listener
+        self._totals = {"batches": 0, "read": 0, "silver": 0, "quarantined": 0}
+        cluster_id, inputs = source.look()
+        self._has_inputs = bool(inputs)
+        self._last_seen_s: dict[str, float] = {}
+        self._offsets: dict[str, int] = {}
+        name = f"kafka cluster {cluster_id}, topics {source.prefix}.*"
+        self.pipeline = Pipeline(lake, settings, name, inputs, self._note)
+
+    def run(self, *, until_idle: bool) -> StreamSummary:
+        """Run the stream.
+
+        Parameters
+        ----------
+        until_idle : bool
+            Drain what is there, close the last bars and stop; else go on until :meth:`stop`.
+
+        Raises
+        ------
+        SourceError, LakeError, StreamError
+            Each with one line for the operator.
+        """
+        self.pipeline.recover()
+        if until_idle and not self._has_inputs:
+            raise SourceError(
+                f"none of the topics {', '.join(self._source.topics)} exists at "
+                f"{self._source.bootstrap}; publish to one first, or name another prefix: "
+                "kafka:HOST:PORT/PREFIX"
+            )
+        query = self._start(until_idle=until_idle)
+        try:
+            self._wait(query, until_idle=until_idle)
+        finally:
+            query.stop()
+        if until_idle and not self._stop.is_set():
+            self.pipeline.control(self._spark, self.pipeline.end_events())
+        return StreamSummary(**self._totals)
+
+    def stop(self) -> None:
+        """Ask the run to end after its present batch."""
+        self._stop.set()
+
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT end the run after its present batch."""
+
+        def handler(_number: int, _frame: object) -> None:
+            self.stop()
+
+        signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGINT, handler)
+
+    def _start(self, *, until_idle: bool) -> StreamingQuery:
+        stream = self._settings.stream
+        frame = self._source.read(self._spark, stream.max_offsets_per_batch)
+        writer = (
+            frame.writeStream.queryName("marketlake")
+            .option("checkpointLocation", self.pipeline.checkpoint)
+            .foreachBatch(self._batch)
+        )
+        if until_idle:
+            return writer.trigger(availableNow=True).start()
+        return writer.trigger(processingTime=f"{stream.trigger_ms} milliseconds").start()
+
+    def _batch(self, frame: DataFrame, spark_batch: int) -> None:
+        if self._stop.is_set():
+            # Not decided, so a restart plans and takes the very same messages.
+            raise _StoppedError
+        self.pipeline.process(frame, spark_batch)
+
+    def _wait(self, query: StreamingQuery, *, until_idle: bool) -> None:
+        while query.isActive:
+            if self._stop.wait(_POLL_S):
+                self._finish_batch(query)
+                return
+            if not until_idle:
+                self._declare_idle()
+        error = query.exception()
+        if error is not None and not self._stop.is_set():
+            raise StreamError(_reason(error)) from error
+
+    def _finish_batch(self, query: StreamingQuery) -> None:
+        while query.isActive and self.pipeline.busy:
+            time.sleep(_POLL_S)
+
+    def _declare_idle(self) -> None:
+        now_s, limit_s = time.monotonic(), self._settings.stream.idle_ms / 1e3
+        last = self.pipeline.last
+        if last is None or self.pipeline.busy:
+            return
+        quiet = {
+            name
+            for name, position in last.inputs.items()
+            if position.active and now_s - self._last_seen_s.setdefault(name, now_s) > limit_s
+        }
+        if quiet:
+            self.pipeline.control(self._spark, self.pipeline.idle_events(quiet))
+
+    def _note(self, manifest: Manifest, seconds: float) -> None:
+        now_s = time.monotonic()
+        counts = manifest.counts
+        self._totals["batches"] += 1
+        self._totals["read"] += counts["read"]["messages"]
+        self._totals["silver"] += sum(counts["silver"].values())
+        self._totals["quarantined"] += counts["quarantine"]["messages"]
+        for name, position in manifest.inputs.items():
+            if position.next_offset != self._offsets.get(name):
+                self._offsets[name] = position.next_offset
+                self._last_seen_s[name] = now_s
+        if self._listener is not None:
+            self._listener(manifest, seconds)
+
+
+class _StoppedError(Exception):
+    """Raised inside a batch that must not begin any more."""
+
+
+def _reason(error: StreamingQueryException | Any) -> str:
+    """Find the line that says why, in the text of a failed query."""
+    text = str(error)
+    known = _known_failure(text)
+    if known is not None:
+        return known
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
+    return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]
+
+
+_FAILURES: Final[tuple[tuple[str, str], ...]] = (
+    (
+        "LakeError: ",
+        "",
+    ),
+    (
+        "No space left on device",
+        "the disk is full; free some room and start again: nothing was lost",
+    ),
+    (
+        "KAFKA_DATA_LOSS",
+        "messages that were not read yet are gone from Kafka (retention, or a topic made anew); "
+        "start on a new --lake, or restore the topic",
+    ),
+    (
+        "TimeoutException",
+        "the Kafka broker no longer answers; start again when it does: nothing was lost",
+    ),
+)
+
+
+def _known_failure(text: str) -> str | None:
+    for pattern, message in _FAILURES:
+        if pattern in text:
+            if message:
+                return message
+            return text.split(pattern, 1)[1].splitlines()[0]
+    return None
+
