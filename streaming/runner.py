@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
 from marketlake.settings.model import Settings
 from streaming.pipeline import BatchListener, Pipeline
@@ -65,19 +67,25 @@ class StreamRunner:
         name = f"kafka cluster {cluster_id}, topics {source.prefix}.*"
         self.pipeline = Pipeline(lake, settings, name, inputs, self._note)
 
-    def run(self, *, until_idle: bool) -> StreamSummary:
+    def run(self, *, until_idle: bool, complete: Callable[[], bool] | None = None) -> StreamSummary:
         """Run the stream.
 
         Parameters
         ----------
         until_idle : bool
             Drain what is there, close the last bars and stop; else go on until :meth:`stop`.
+        complete : callable, optional
+            Tells that nothing more will be published; draining waits for it.
 
         Raises
         ------
         SourceError, LakeError, StreamError
             Each with one line for the operator.
         """
+        with lease(self.pipeline.storage, "stream"):
+            return self._run(until_idle=until_idle, complete=complete)
+
+    def _run(self, *, until_idle: bool, complete: Callable[[], bool] | None) -> StreamSummary:
         self.pipeline.recover()
         if until_idle and not self._has_inputs:
             raise SourceError(
@@ -85,11 +93,10 @@ class StreamRunner:
                 f"{self._source.bootstrap}; publish to one first, or name another prefix: "
                 "kafka:HOST:PORT/PREFIX"
             )
-        query = self._start(until_idle=until_idle)
-        try:
-            self._wait(query, until_idle=until_idle)
-        finally:
-            query.stop()
+        if until_idle and complete is not None:
+            self._query(drain=False, until=complete)
+        if not self._stop.is_set():
+            self._query(drain=until_idle, until=self._stop.is_set)
         if until_idle and not self._stop.is_set():
             self.pipeline.control(self._spark, self.pipeline.end_events())
         return StreamSummary(**self._totals)
@@ -107,17 +114,23 @@ class StreamRunner:
         signal.signal(signal.SIGTERM, handler)
         signal.signal(signal.SIGINT, handler)
 
-    def _start(self, *, until_idle: bool) -> StreamingQuery:
+    def _query(self, *, drain: bool, until: Callable[[], bool]) -> None:
         stream = self._settings.stream
-        frame = self._source.read(self._spark, stream.max_offsets_per_batch)
         writer = (
-            frame.writeStream.queryName("marketlake")
+            self._source.read(self._spark, stream.max_offsets_per_batch)
+            .writeStream.queryName("marketlake")
             .option("checkpointLocation", self.pipeline.checkpoint)
             .foreachBatch(self._batch)
         )
-        if until_idle:
-            return writer.trigger(availableNow=True).start()
-        return writer.trigger(processingTime=f"{stream.trigger_ms} milliseconds").start()
+        if drain:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{stream.trigger_ms} milliseconds")
+        query = writer.start()
+        try:
+            self._wait(query, until, declare_idle=not drain)
+        finally:
+            query.stop()
 
     def _batch(self, frame: DataFrame, spark_batch: int) -> None:
         if self._stop.is_set():
@@ -125,12 +138,14 @@ class StreamRunner:
             raise _StoppedError
         self.pipeline.process(frame, spark_batch)
 
-    def _wait(self, query: StreamingQuery, *, until_idle: bool) -> None:
+    def _wait(
+        self, query: StreamingQuery, until: Callable[[], bool], *, declare_idle: bool
+    ) -> None:
         while query.isActive:
-            if self._stop.wait(_POLL_S):
+            if self._stop.wait(_POLL_S) or until():
                 self._finish_batch(query)
                 return
-            if not until_idle:
+            if declare_idle:
                 self._declare_idle()
         error = query.exception()
         if error is not None and not self._stop.is_set():
@@ -183,32 +198,22 @@ def _reason(error: StreamingQueryException | Any) -> str:
     return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]
 
 
-_FAILURES: Final[tuple[tuple[str, str], ...]] = (
-    (
-        "LakeError: ",
-        "",
+_FAILURES: Final[dict[str, str]] = {
+    "No space left on device": (
+        "the disk is full; free some room and start again: nothing was lost"
     ),
-    (
-        "No space left on device",
-        "the disk is full; free some room and start again: nothing was lost",
+    "KAFKA_DATA_LOSS": (
+        "messages not read yet are gone from Kafka (retention, or a topic made anew); "
+        "start on a new --lake, or restore the topic"
     ),
-    (
-        "KAFKA_DATA_LOSS",
-        "messages that were not read yet are gone from Kafka (retention, or a topic made anew); "
-        "start on a new --lake, or restore the topic",
+    "TimeoutException": (
+        "the Kafka broker no longer answers; start again when it does: nothing was lost"
     ),
-    (
-        "TimeoutException",
-        "the Kafka broker no longer answers; start again when it does: nothing was lost",
-    ),
-)
+}
+_OWN_ERROR: Final = "LakeError: "
 
 
 def _known_failure(text: str) -> str | None:
-    for pattern, message in _FAILURES:
-        if pattern in text:
-            if message:
-                return message
-            return text.split(pattern, 1)[1].splitlines()[0]
-    return None
-
+    if _OWN_ERROR in text:
+        return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
+    return next((message for pattern, message in _FAILURES.items() if pattern in text), None)

@@ -1,4 +1,4 @@
-"""What anomalies are looked for in: return, range, dislocation and volume of a bar."""
+"""What anomalies are looked for in: return, excursion, volume and peg of a bar."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def _metrics(
             out[0, i] = np.log(close[i] / previous)
             up, down = np.log(high[i] / previous), np.log(low[i] / previous)
             out[1, i] = up if up > -down else down
-        out[2, i] = volume[i]
+        out[2, i] = np.log(volume[i]) if traded else np.nan
+        out[3, i] = np.nan
         if traded:
+            out[3, i] = high[i] if high[i] - 1.0 > 1.0 - low[i] else low[i]
             state[0] = close[i]
 
 
@@ -41,8 +43,9 @@ class BarMetrics(KeyedKernel):
 
     ``return`` is ln(close / previous close); ``excursion`` is the larger, in absolute value, of
     ln(high / previous close) and ln(low / previous close), signed: a wick that the close does
-    not show; ``volume`` is the bar's. The first two are NaN in the first bar of a series and
-    where a bar has no volume; the previous close is that of the last bar with volume.
+    not show; ``volume`` is ln(volume), whose tails a z-score can bear; ``peg`` is high or low,
+    whichever is farther from 1. All are NaN where a bar has no volume, the first two in the first
+    bar of a series as well; the previous close is that of the last bar with volume.
     """
 
     @property
@@ -58,7 +61,7 @@ class BarMetrics(KeyedKernel):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Metrics, in order."""
-        return ("return", "excursion", "volume")
+        return ("return", "excursion", "volume", "peg")
 
     @property
     def width(self) -> int:

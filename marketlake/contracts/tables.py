@@ -290,7 +290,7 @@ GOLD_ANOMALIES: Final = Table(
     (
         _VENUE,
         _INSTRUMENT,
-        _c("metric", STRING, "return, excursion, volume or quoted_spread_bps"),
+        _c("metric", STRING, "return, excursion, volume (ln), peg or quoted_spread_bps"),
         _c("detector", STRING, "detector, and the series it watches"),
         _c("event_time", TIMESTAMP, "start of the run of exceedances"),
         _INTERVAL,

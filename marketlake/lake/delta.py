@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -74,6 +75,26 @@ class DeltaTables:
         for path in self._tables:
             self._delta(path)
 
+    def files_of_day(self, path: str, date: str) -> list[DataFile]:
+        """List the data files of one UTC day of a table partitioned by ``market`` and ``date``."""
+        delta = self._delta(path)
+        delta.update_incremental()
+        table = delta.get_add_actions(flatten=True)
+        rows = pa.table(table).to_pylist()
+        return [
+            DataFile(
+                path,
+                row["path"],
+                row["size_bytes"],
+                row["num_records"] or 0,
+                "",
+                {name: str(row[f"partition.{name}"]) for name in self._tables[path].partition_by},
+                "",
+            )
+            for row in rows
+            if str(row["partition.date"]) == date
+        ]
+
     def version_of(self, path: str, application: str) -> int | None:
         """Last transaction that an application committed to a table."""
         delta = self._delta(path)
@@ -117,9 +138,7 @@ class DeltaTables:
             for f in files
         ]
         actions += [
-            RemoveAction(
-                f.path, True, now_ms, size=f.size_bytes, partition_values=f.partition
-            )
+            RemoveAction(f.path, True, now_ms, size=f.size_bytes, partition_values=f.partition)
             for f in replaced
         ]
         delta = self._delta(path)

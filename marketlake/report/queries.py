@@ -79,6 +79,7 @@ def price_sources(
 ) -> list[PriceSource]:
     """Choose what to plot: the instruments on most venues, then those with the worst anomaly.
 
+    Where anomalies name too few, the next on most venues fill up.
     Of an instrument's intervals the one on most venues counts, the finest first; of a venue's
     origins the one with most bars.
     """
@@ -99,8 +100,9 @@ def price_sources(
         sources[instrument] = PriceSource(instrument, interval, origin_of)
     ranked = sorted(sources, key=lambda i: (-len(sources[i].origin_of), -weight[i], i))
     chosen = ranked[:by_venues]
-    worst = [i for i in _by_worst_anomaly(connection) if i in sources and i not in chosen]
-    chosen += worst[:by_anomaly]
+    worst = [i for i in _by_worst_anomaly(connection) if i in sources]
+    others = [i for i in dict.fromkeys([*worst, *ranked]) if i not in chosen]
+    chosen += others[:by_anomaly]
     return [sources[instrument] for instrument in chosen]
 
 

@@ -41,3 +41,8 @@ def data_dir() -> Path | None:
     """Give ``MARKETLAKE_DATA``, the folder of recorded data sets, or None where it is unset."""
     chosen = _path("MARKETLAKE_DATA")
     return None if chosen is None else chosen.absolute()
+
+
+def under_spark_submit() -> bool:
+    """Tell whether spark-submit started this process: master and jars are the cluster's then."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ

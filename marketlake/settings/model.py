@@ -41,7 +41,6 @@ class StreamSettings(_Section):
     """Pause between batches of a continuous run."""
     merge_buckets: int = Field(1, ge=1, le=1_024)
     """Tasks of step two; each takes the base assets that hash to it."""
-    topic_prefix: str = Field("market", pattern=r"[A-Za-z0-9._-]{1,64}")
 
 
 class BarSettings(_Section):

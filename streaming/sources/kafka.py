@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from pyspark.sql import DataFrame, SparkSession
 
 from marketlake.contracts.events import TOPICS
+from marketlake.feeds.publish import UnsupportedTargetError, parse_target
+from marketlake.lake.manifests import ManifestInput
 from streaming.stages.messages import InputPosition, input_name
 
 _ANSWER_TIMEOUT_S: Final = 15.0
-_TARGET: Final = re.compile(
-    r"kafka:(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]+):(?P<port>\d+)(?:/(?P<prefix>[A-Za-z0-9._-]+))?"
-)
+_OFFSETS_TIMEOUT_S: Final = 3.0
+_LOG: Final = logging.getLogger(__name__)
 
 
 class SourceError(Exception):
@@ -39,26 +43,37 @@ class KafkaSource:
     prefix: str
 
     @classmethod
-    def parse(cls, uri: str, prefix: str) -> KafkaSource:
-        """Parse ``kafka:HOST:PORT[/PREFIX]``.
+    def parse(cls, uri: str) -> KafkaSource:
+        """Parse ``kafka:HOST:PORT[/PREFIX]``, as the publishers do.
 
         Raises
         ------
         SourceError
             If it is no such URI.
         """
-        match = _TARGET.fullmatch(uri)
-        if match is None:
-            raise SourceError(
-                f"source {uri!r} is not understood; write kafka:HOST:PORT or "
-                "kafka:HOST:PORT/PREFIX, such as kafka:127.0.0.1:9092"
-            )
-        return cls(f"{match['host']}:{match['port']}", match["prefix"] or prefix)
+        try:
+            target = parse_target(uri)
+        except UnsupportedTargetError as error:
+            raise SourceError(f"--source: {error}") from error
+        return cls(target.bootstrap, target.prefix)
 
     @property
     def topics(self) -> list[str]:
         """Names of all topics that may be read."""
         return [f"{self.prefix}.{name}" for name in TOPICS.values()]
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        # One for all questions: a client a second would cost a connection and threads each time.
+        return AdminClient(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "socket.timeout.ms": 10_000,
+                "log_level": 0,
+                # Without a callback librdkafka writes its own lines to the terminal.
+                "error_cb": lambda _error: None,
+            }
+        )
 
     def look(self) -> tuple[str, dict[str, InputPosition]]:
         """Ask the cluster for its id and for the partitions of our topics.
@@ -68,17 +83,8 @@ class KafkaSource:
         SourceError
             If no broker answers.
         """
-        admin = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "socket.timeout.ms": 10_000,
-                "log_level": 0,
-                # Without a callback librdkafka writes its own lines to the terminal.
-                "error_cb": lambda _error: None,
-            }
-        )
         try:
-            metadata = admin.list_topics(timeout=_ANSWER_TIMEOUT_S)
+            metadata = self._admin.list_topics(timeout=_ANSWER_TIMEOUT_S)
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             raise SourceError(
@@ -92,6 +98,37 @@ class KafkaSource:
             for partition in metadata.topics[topic].partitions
         }
         return str(metadata.cluster_id), inputs
+
+    def end_offsets(self, inputs: Mapping[str, InputPosition | ManifestInput]) -> dict[str, int]:
+        """Ask for the offset after the last message of each input, by name.
+
+        Takes milliseconds, and 3 s where the broker does not answer. Never raises, since what
+        asks is only curious: an input without an answer is left out, and a failure is logged.
+        """
+        if not inputs:
+            return {}
+        names = {(i.topic, i.partition): name for name, i in inputs.items()}
+        asked = {TopicPartition(*place): OffsetSpec.latest() for place in names}
+        ends: dict[str, int] = {}
+        failure: Exception | None = None
+        try:
+            answers = self._admin.list_offsets(asked, request_timeout=_OFFSETS_TIMEOUT_S)
+        except (KafkaException, ValueError) as error:
+            answers, failure = {}, error
+        for place, answer in answers.items():
+            try:
+                # The request's own timeout comes first; this one holds should it not.
+                end = answer.result(timeout=2 * _OFFSETS_TIMEOUT_S).offset
+            except (KafkaException, TimeoutError) as error:
+                failure = error
+            else:
+                ends[names[place.topic, place.partition]] = end
+        if failure is not None:
+            _LOG.warning(
+                "end offsets unknown",
+                extra={"bootstrap": self.bootstrap, "reason": str(failure)},
+            )
+        return ends
 
     def read(self, spark: SparkSession, max_offsets_per_batch: int) -> DataFrame:
         """Read all topics that exist or come to exist, from their beginning."""

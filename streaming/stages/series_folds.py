@@ -21,6 +21,23 @@ Origin = str
 
 BANK: Final = IndicatorBank()
 
+_SCALE_MIN: Final = {
+    # A tenth of a basis point; about a tenth in ln(volume); a hundredth of a basis point.
+    "return": 1e-5,
+    "excursion": 1e-5,
+    "volume": 0.1,
+    "quoted_spread_bps": 0.01,
+}
+"""Scale below which a metric's deviations mean nothing: the tick, not the market."""
+
+_USD_PEGGED: Final = frozenset(
+    {"USD", "USDT", "USDC", "BUSD", "DAI", "FDUSD", "TUSD", "USDP", "GUSD", "PYUSD"}
+)
+PEG_SCALE: Final = 0.0025
+"""One unit of score of the peg detector: 25 bps off 1."""
+_PEG_RUNS: Final = ExceedanceRuns(enter=4.0, exit=2.0)
+"""A run of broken peg begins at 100 bps and lasts while it is 50 bps or more."""
+
 
 @dataclass(frozen=True)
 class Anomaly:
@@ -56,7 +73,10 @@ class MetricDetectors:
     def __init__(self, metrics: tuple[str, ...], origin: Origin, settings: AnomalySettings) -> None:
         self.metrics = metrics
         self._origin = origin
-        self._zscore = RollingZScore(settings.window_bars, settings.min_bars)
+        self._zscores = {
+            metric: RollingZScore(settings.window_bars, settings.min_bars, _SCALE_MIN[metric])
+            for metric in metrics
+        }
         self._runs = ExceedanceRuns(
             settings.enter_score, settings.exit_score, settings.max_run_bars
         )
@@ -66,8 +86,8 @@ class MetricDetectors:
         """Blocks of state, a window and a run a metric."""
         return {
             f"{metric}.{part}": kernel.initial()
-            for metric in self.metrics
-            for part, kernel in (("window", self._zscore), ("run", self._runs))
+            for metric, zscore in self._zscores.items()
+            for part, kernel in (("window", zscore), ("run", self._runs))
         }
 
     def step(
@@ -80,7 +100,7 @@ class MetricDetectors:
         """Take the values of closed bars, ``float64[metrics, n]``, in time order a series."""
         found: list[Anomaly] = []
         for metric, value in zip(self.metrics, values, strict=True):
-            score, expected, scale = self._zscore.step(
+            score, expected, scale = self._zscores[metric].step(
                 states.matrix(f"{metric}.window"), series, value
             )
             runs = self._runs.step(
@@ -106,30 +126,86 @@ class MetricDetectors:
         ]
 
     def _describe(self, states: KeyedStates, metric: str, runs: RunEvents) -> list[Anomaly]:
-        found = []
-        severities = severity(runs.score)
-        for i in range(len(runs)):
-            venue, instrument, interval = states.keys[int(runs.series[i])]
-            score = float(runs.score[i])
-            found.append(
-                Anomaly(
-                    venue,
-                    instrument,
-                    interval,
-                    metric,
-                    f"{self._name}:{self._origin}:{interval}",
-                    int(runs.start_us[i]),
-                    int(runs.end_us[i]) + INTERVAL_US[interval],
-                    float(runs.value[i]),
-                    float(runs.expected[i]),
-                    float(runs.scale[i]),
-                    score,
-                    str(severities[i]),
-                    "spike_up" if score > 0 else "spike_down",
-                    json.dumps({"bars": int(runs.bars[i]), "origin": self._origin}),
-                )
+        return describe(states, metric, self._name, self._origin, runs)
+
+
+class PegDetector:
+    """Bars of a pair of USD-pegged currencies whose price leaves 1.
+
+    The expectation is the peg itself: a rolling one follows a depeg within the hour.
+    """
+
+    metric: Final = "peg"
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    def blocks(self) -> dict[str, Float64Array]:
+        """Blocks of state: a run."""
+        return {"peg.run": _PEG_RUNS.initial()}
+
+    def step(
+        self, states: KeyedStates, series: Int64Array, open_us: Int64Array, value: Float64Array
+    ) -> list[Anomaly]:
+        """Take the farthest price of closed bars, in time order a series."""
+        pegged = np.array([is_pegged(key[1]) for key in states.keys], np.bool_)[series]
+        if not pegged.any():
+            return []
+        series, open_us, value = series[pegged], open_us[pegged], value[pegged]
+        n = series.size
+        runs = _PEG_RUNS.step(
+            states.matrix("peg.run"),
+            series,
+            open_us,
+            value,
+            np.ones(n),
+            np.full(n, PEG_SCALE),
+            (value - 1.0) / PEG_SCALE,
+        )
+        return self._describe(states, runs)
+
+    def flush(self, states: KeyedStates) -> list[Anomaly]:
+        """End every run, at the end of the input."""
+        return self._describe(states, _PEG_RUNS.flush(states.matrix("peg.run")))
+
+    def _describe(self, states: KeyedStates, runs: RunEvents) -> list[Anomaly]:
+        return describe(states, self.metric, "peg", self._origin, runs)
+
+
+def is_pegged(instrument: str) -> bool:
+    """Tell whether both currencies of a pair are meant to be worth one US dollar."""
+    assets = instrument.split("-")
+    return len(assets) == 2 and _USD_PEGGED.issuperset(assets)
+
+
+def describe(
+    states: KeyedStates, metric: str, detector: str, origin: Origin, runs: RunEvents
+) -> list[Anomaly]:
+    """Turn closed runs into anomalies; keys of the states are (venue, instrument, interval)."""
+    found = []
+    severities = severity(runs.score)
+    for i in range(len(runs)):
+        venue, instrument, interval = states.keys[int(runs.series[i])]
+        score = float(runs.score[i])
+        found.append(
+            Anomaly(
+                venue,
+                instrument,
+                interval,
+                metric,
+                f"{detector}:{origin}:{interval}",
+                int(runs.start_us[i]),
+                int(runs.end_us[i]) + INTERVAL_US[interval],
+                float(runs.value[i]),
+                float(runs.expected[i]),
+                float(runs.scale[i]),
+                score,
+                str(severities[i]),
+                "spike_up" if score > 0 else "spike_down",
+                json.dumps({"bars": int(runs.bars[i]), "origin": origin}),
             )
-        return found
+        )
+    return found
 
 
 class SeriesFolds:
@@ -147,11 +223,16 @@ class SeriesFolds:
         self, origin: Origin, settings: AnomalySettings, anomaly_intervals: tuple[str, ...] | None
     ) -> None:
         self._metrics = BarMetrics()
-        self._detectors = MetricDetectors(self._metrics.outputs, origin, settings)
+        self._detectors = MetricDetectors(self._metrics.outputs[:-1], origin, settings)
+        self._peg = PegDetector(origin)
         self._anomaly_intervals = anomaly_intervals
         self.indicator_states = KeyedStates({"bank": BANK.initial()})
         self.anomaly_states = KeyedStates(
-            {"metrics": self._metrics.initial(), **self._detectors.blocks()}
+            {
+                "metrics": self._metrics.initial(),
+                **self._detectors.blocks(),
+                **self._peg.blocks(),
+            }
         )
 
     def series(self, venue: str, instrument: str, interval: str) -> int:
@@ -197,13 +278,18 @@ class SeriesFolds:
             series,
             *(bars[name][watched] for name in self._metrics.inputs),
         )
-        return self._detectors.step(
-            self.anomaly_states, series, bars["open_time_us"][watched], values
-        )
+        open_us = bars["open_time_us"][watched]
+        return [
+            *self._detectors.step(self.anomaly_states, series, open_us, values[:-1]),
+            *self._peg.step(self.anomaly_states, series, open_us, values[-1]),
+        ]
 
     def flush(self) -> list[Anomaly]:
         """End every run, at the end of the input."""
-        return self._detectors.flush(self.anomaly_states)
+        return [
+            *self._detectors.flush(self.anomaly_states),
+            *self._peg.flush(self.anomaly_states),
+        ]
 
     def states(self) -> dict[str, KeyedStates]:
         """States to be kept, by kind."""

@@ -71,9 +71,7 @@ def _price_pair(
     time_us: Int64Array, now_us: int, max_age_us: int, min_net_bps: float, min_notional: float,
     count: int, out_int: Int64Array, out_float: Float64Array,
 ) -> int:  # fmt: skip
-    rate, gross_bps, fees_bps = spread(
-        universe, buy, sell, bid, ask, time_us, now_us, max_age_us
-    )
+    rate, gross_bps, fees_bps = spread(universe, buy, sell, bid, ask, time_us, now_us, max_age_us)
     state = pairs[pair]
     quantity = min(ask_quantity[buy], bid_quantity[sell])
     net_bps = gross_bps - fees_bps

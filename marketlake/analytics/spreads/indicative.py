@@ -53,7 +53,13 @@ def _study(
                 for n in range(first, last):
                     sell = universe.members[n]
                     rate, gross_bps, fees_bps = spread(
-                        universe, buy, sell, close[k], close[k], close_time_us[k], now_us,
+                        universe,
+                        buy,
+                        sell,
+                        close[k],
+                        close[k],
+                        close_time_us[k],
+                        now_us,
                         max_age_us,
                     )
                     if rate > 0.0 and gross_bps - fees_bps > best:

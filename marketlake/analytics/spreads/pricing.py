@@ -69,9 +69,7 @@ def conversion(
     """
     if sold == bought:
         return 1.0, 0.0
-    rate, fee = _direct(
-        universe, sold, bought, near, far, bid, ask, time_us, now_us, max_age_us
-    )
+    rate, fee = _direct(universe, sold, bought, near, far, bid, ask, time_us, now_us, max_age_us)
     if rate > 0.0:
         return rate, fee
     for between in universe.money:

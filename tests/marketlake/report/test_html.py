@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from . import sample_lake
 
 from marketlake.contracts import tables
 from marketlake.lake.errors import LakeNotFoundError
@@ -17,6 +16,8 @@ from marketlake.report.html import (
     span_text,
     write_report,
 )
+
+from . import sample_lake
 
 
 class Page(HTMLParser):

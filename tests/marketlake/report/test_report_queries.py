@@ -4,11 +4,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from . import sample_lake
 
 from marketlake.contracts.tables import GOLD_BARS
 from marketlake.lake.query import open_lake, table_overview
 from marketlake.report import quality_queries, queries, spread_queries
+
+from . import sample_lake
 
 
 @pytest.fixture
@@ -26,6 +27,14 @@ def test_plots_show_the_widest_instruments_then_the_worst_anomaly(lake) -> None:
     assert [source.instrument for source in chosen] == ["BTC-USDT", "USDC-USD"]
     assert chosen[0].interval == "1m"
     assert chosen[0].origin_of == dict.fromkeys(sample_lake.VENUES["BTC-USDT"], "venue")
+
+
+def test_without_anomalies_the_next_instruments_fill_up(tmp_path: Path, lake) -> None:
+    rows = lake.sql("SELECT * FROM gold.bars WHERE date = '2023-03-10'").to_arrow_table()
+    sample_lake.write(tmp_path, GOLD_BARS, rows)
+    with open_lake(str(tmp_path)) as connection:
+        chosen = queries.price_sources(connection, by_venues=1, by_anomaly=1)
+    assert [source.instrument for source in chosen] == ["BTC-USDT", "ETH-USDT"]
 
 
 def test_the_interval_on_most_venues_wins_and_then_the_finest(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""The pipeline itself: bronze, silver, gold, spreads and state, every table written."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from measurement import Result, measured
+from pyspark.sql import SparkSession
+from session import bench_session
+from workload import OFFSETS_PER_BATCH, WARM_UP, Workload, add_workload_arguments, workload_of
+
+from marketlake.lake.manifests import Manifest
+from marketlake.settings.model import load_settings
+from streaming.runner import StreamRunner
+from streaming.sources.kafka import KafkaSource
+
+
+def take(spark: SparkSession, bootstrap: str, workload: Workload, lake: Path) -> Result:
+    """Drain one workload into a new lake; give what it cost."""
+    shutil.rmtree(lake, ignore_errors=True)
+    batches: list[float] = []
+
+    def note(_manifest: Manifest, seconds: float) -> None:
+        batches.append(seconds)
+
+    settings = load_settings(stream={"max_offsets_per_batch": OFFSETS_PER_BATCH})
+    source = KafkaSource(bootstrap, workload.prefix)
+    result = Result("pipeline", workload.rows, batches=batches)
+    with measured(result):
+        summary = StreamRunner(spark, source, str(lake), settings, note).run(until_idle=True)
+    if summary.silver != workload.rows:
+        raise SystemExit(f"silver holds {summary.silver} trades, not {workload.rows}: {summary}")
+    return result
+
+
+def main() -> int:
+    """Run the pipeline in this process: the warm-up, then the workload."""
+    parser = argparse.ArgumentParser(description="The pipeline: Kafka to every table.")
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--lake", type=Path, required=True, help="scratch folder")
+    parser.add_argument("--cold", action="store_true", help="no warm-up")
+    add_workload_arguments(parser)
+    options = parser.parse_args()
+    spark = bench_session("pipeline")
+    if not options.cold:
+        take(spark, options.bootstrap, WARM_UP, options.lake / "warm-up")
+    result = take(spark, options.bootstrap, workload_of(options), options.lake / "lake")
+    result.warm = not options.cold
+    result.print()
+    spark.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""How commands fail: one line on the terminal, and a non-zero exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from marketlake.feeds.publish import PublishError, UnsupportedTargetError
+from marketlake.feeds.recorded.records import RecordedDataError
+from marketlake.lake.errors import LakeError
+from marketlake.local.errors import LocalError
+from marketlake.settings.model import SettingsError
+from streaming.runner import StreamError
+from streaming.sources.kafka import SourceError
+
+
+class JobError(Exception):
+    """A job was asked for something that cannot be done."""
+
+
+_EXPECTED = (
+    JobError,
+    LakeError,
+    LocalError,
+    PublishError,
+    RecordedDataError,
+    SettingsError,
+    SourceError,
+    StreamError,
+    UnsupportedTargetError,
+)
+
+
+@contextmanager
+def one_line(command: str) -> Iterator[None]:
+    """Turn an expected failure into one line and exit code 1."""
+    try:
+        yield
+    except _EXPECTED as error:
+        typer.echo(f"{command}: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo(f"{command}: interrupted", err=True)
+        raise typer.Exit(130) from None

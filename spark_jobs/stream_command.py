@@ -1,0 +1,56 @@
+"""``marketlake stream``: the streaming pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from marketlake.settings.model import load_settings
+from spark_jobs.errors import one_line
+from spark_jobs.sessions import job_session
+from streaming.runner import StreamRunner, StreamSummary
+from streaming.sources.kafka import KafkaSource
+
+
+def stream_command(
+    *,
+    source: Annotated[str, typer.Option(help="kafka:HOST:PORT or kafka:HOST:PORT/PREFIX.")],
+    lake: Annotated[str, typer.Option(help="Folder of the lake; made if absent.")],
+    until_idle: Annotated[
+        bool,
+        typer.Option("--until-idle", help="Drain what is there, close the last bars and stop."),
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    max_offsets: Annotated[
+        int | None, typer.Option(min=1, help="Messages a batch, in place of the setting.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Read a source into a lake until told to stop; SIGTERM ends after the running batch."""
+    with one_line("stream"):
+        settings = load_settings(config)
+        if max_offsets is not None:
+            stream = settings.stream.model_copy(update={"max_offsets_per_batch": max_offsets})
+            settings = settings.model_copy(update={"stream": stream})
+        kafka = KafkaSource.parse(source)
+        kafka.look()
+        spark = job_session("marketlake stream")
+        runner = StreamRunner(spark, kafka, lake, settings)
+        runner.stop_on_signals()
+        summary = runner.run(until_idle=until_idle)
+    print_summary(summary, json_output=json_output)
+
+
+def print_summary(summary: StreamSummary, *, json_output: bool) -> None:
+    """Say what a run did."""
+    if json_output:
+        typer.echo(json.dumps(msgspec.to_builtins(summary)))
+    else:
+        typer.echo(
+            f"{summary.read:,} messages in {summary.batches} batches: {summary.silver:,} in "
+            f"silver, {summary.quarantined:,} in quarantine"
+        )

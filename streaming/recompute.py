@@ -1,0 +1,142 @@
+"""Bronze taken again through the same two steps: for the daily job, and to prove the lake."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+
+from marketlake.contracts.control import ORDER
+from marketlake.contracts.tables import BRONZE_EVENTS
+from marketlake.lake.manifests import Manifest, Manifests
+from marketlake.lake.storage import Storage
+from marketlake.settings.model import Settings
+from streaming.pipeline import PIPELINE, run_steps
+from streaming.stages.messages import BatchPlan, InputPosition, InputResult, MergeResult
+from streaming.stages.tasks import INPUT_COLUMNS
+
+_SETTLED = timedelta(days=1)
+"""How far all inputs must have passed a day before it counts as settled: an anomaly that began in
+it may end later."""
+
+
+def day_start_us(day: date) -> int:
+    """Start of a UTC day in microseconds since the epoch."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+class BatchHistory:
+    """The batches of a lake, searched without reading them all."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._manifests = Manifests(storage, PIPELINE)
+        self.sequences = self._manifests.sequences()
+
+    def before_day(self, day: date) -> Manifest | None:
+        """Last batch after which no input had a row of this day or later; None from the start."""
+        start_us = day_start_us(day)
+        index = self._first(lambda m: any(i.latest_us >= start_us for i in m.inputs.values()))
+        return self._manifests.read(self.sequences[index - 1]) if index else None
+
+    def after_day(self, day: date) -> Manifest | None:
+        """First batch after which the day is settled, or else the last; None in an empty lake."""
+        end_us = day_start_us(day + timedelta(days=1) + _SETTLED)
+        if not self.sequences:
+            return None
+        index = self._first(
+            lambda m: (
+                all(i.watermark_us >= end_us for i in m.inputs.values() if i.active)
+                and any(i.watermark_us >= end_us for i in m.inputs.values())
+            )
+        )
+        return self._manifests.read(self.sequences[min(index, len(self.sequences) - 1)])
+
+    def first(self) -> Manifest | None:
+        """Read the first batch."""
+        return self._manifests.read(self.sequences[0]) if self.sequences else None
+
+    def last(self) -> Manifest | None:
+        """Read the last batch."""
+        return self._manifests.read(self.sequences[-1]) if self.sequences else None
+
+    def _first(self, holds: Callable[[Manifest], bool]) -> int:
+        # Positions and watermarks only rise, so a condition on them holds from some batch on.
+        return bisect_left(
+            self.sequences, True, key=lambda sequence: holds(self._manifests.read(sequence))
+        )
+
+
+def bronze_rows(
+    spark: SparkSession, storage: Storage, after: Manifest | None, upto: Manifest
+) -> DataFrame:
+    """Rows of bronze that batches after one and up to another wrote, inputs whole and in order."""
+    rows = spark.read.format("delta").load(storage.path(BRONZE_EVENTS.path))
+    first_us = after.ingest_time_us + 1 if after else 0
+    rows = rows.where(
+        f"ingest_time >= timestamp_micros({first_us}L) "
+        f"AND ingest_time <= timestamp_micros({upto.ingest_time_us}L)"
+    )
+    rank = " ".join(f"WHEN '{source}' THEN {order}" for source, order in ORDER.items())
+    inputs = max(1, len(upto.inputs))
+    return (
+        rows.selectExpr("*", f"CASE source {rank} ELSE {len(ORDER)} END AS rank")
+        .repartition(inputs, "topic", "partition")
+        .sortWithinPartitions("topic", "partition", "offset", "rank")
+        .select(*INPUT_COLUMNS)
+    )
+
+
+def recompute(
+    spark: SparkSession,
+    lake: str,
+    output: str,
+    settings: Settings,
+    after: Manifest | None,
+    upto: Manifest,
+    *,
+    tables: frozenset[str],
+    label: str,
+    day: date | None = None,
+) -> tuple[list[InputResult], list[MergeResult]]:
+    """Run the two steps over bronze, from the state that a batch left.
+
+    Parameters
+    ----------
+    output : str
+        Lake into which files are written; no table has them yet.
+    after : Manifest or None
+        Batch whose state is the beginning; None for the empty state.
+    tables : frozenset of str
+        Tables whose files are written.
+    day : date, optional
+        Write gold rows of this UTC day only.
+    """
+    storage = Storage(lake)
+    genesis = BatchHistory(storage).first()
+    assert genesis is not None
+    if after is None:
+        inputs = {n: InputPosition(i.topic, i.partition) for n, i in genesis.inputs.items()}
+    else:
+        inputs = {
+            n: InputPosition(
+                i.topic, i.partition, i.next_offset, i.watermark_us, i.latest_us, i.active
+            )
+            for n, i in after.inputs.items()
+        }
+    state = after.state_files if after else {}
+    plan = BatchPlan(
+        lake=output,
+        sequence=upto.sequence,
+        label=label,
+        settings=settings,
+        ingest_time_us=time.time_ns() // 1_000,
+        inputs=inputs,
+        state_files={n: storage.path(f"{f.table}/{f.path}") for n, f in state.items()},
+        live=False,
+        tables=tables,
+        date=day.isoformat() if day else None,
+    )
+    return run_steps(bronze_rows(spark, storage, after, upto), plan)
