@@ -27,12 +27,14 @@ from marketlake.report.html import write_report
 from marketlake.report.live import LiveView
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import JobError, one_line
+from spark_jobs.observed import observed
 from spark_jobs.sessions import job_session
 from spark_jobs.stream_command import print_summary
 from streaming.live_progress import LiveProgress
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.kafka import KafkaSource
 
+_DEMO_BATCH = 50_000
 _MARKER = "_marketlake/demo.json"
 
 
@@ -51,7 +53,10 @@ def demo_command(
 ) -> None:
     """See the main job: market, broker, stream, lake, live view and report."""
     with one_line("demo"):
-        settings = load_settings(config, stream={"trigger_ms": 0})
+        settings = load_settings(config)
+        # Small batches, so that there is something to see while it runs.
+        stream = {"trigger_ms": 0, "max_offsets_per_batch": _DEMO_BATCH}
+        settings = settings.model_copy(update={"stream": settings.stream.model_copy(update=stream)})
         publish = _publisher_of(dataset, seed, minutes)
         _make_room(lake)
         console = Console(stderr=True)
@@ -64,10 +69,12 @@ def demo_command(
                 spark = job_session("marketlake demo")
                 with LiveView(console) as view:
                     source = KafkaSource.parse(f"kafka:{broker.bootstrap}")
-                    progress = LiveProgress(lake, view.update)
-                    runner = StreamRunner(spark, source, lake, settings, progress.batch)
-                    runner.stop_on_signals()
-                    summary = runner.run(until_idle=True, complete=feed.done)
+                    live = LiveProgress(lake, view.update)
+                    quiet = settings.observability.model_copy(update={"log_level": "warning"})
+                    with observed(source, quiet, live.batch, on_lag=live.lag) as listener:
+                        runner = StreamRunner(spark, source, lake, settings, listener)
+                        runner.stop_on_signals()
+                        summary = runner.run(until_idle=True, complete=feed.done)
                 feed.check()
                 spark.stop()
         path = write_report(lake, report, _title(dataset))

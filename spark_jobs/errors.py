@@ -11,6 +11,8 @@ from marketlake.feeds.publish import PublishError, UnsupportedTargetError
 from marketlake.feeds.recorded.records import RecordedDataError
 from marketlake.lake.errors import LakeError
 from marketlake.local.errors import LocalError
+from marketlake.observability.logs import LogError
+from marketlake.observability.metrics import MetricsError
 from marketlake.settings.model import SettingsError
 from streaming.runner import StreamError
 from streaming.sources.kafka import SourceError
@@ -24,6 +26,8 @@ _EXPECTED = (
     JobError,
     LakeError,
     LocalError,
+    LogError,
+    MetricsError,
     PublishError,
     RecordedDataError,
     SettingsError,

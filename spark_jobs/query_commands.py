@@ -88,7 +88,7 @@ def tables_command(
                 "table": t.name,
                 "rows": t.rows,
                 "files": t.files,
-                "bytes": t.size_bytes,
+                "megabytes": t.size_bytes / 1e6,
                 "latest_event": t.latest_event and t.latest_event.isoformat(),
                 "freshness_s": None if t.latest_event is None else round(t.freshness_s(now) or 0),
                 "latest_commit": t.latest_commit.isoformat(),
@@ -105,7 +105,7 @@ def tables_command(
             str(row["table"]),
             f"{row['rows']:,}",
             f"{row['files']:,}",
-            f"{(row['bytes'] or 0) / 1e6:,.1f}",
+            f"{row['megabytes']:,.1f}",
             str(row["latest_event"] or "none"),
             "" if age is None else f"{age:,} s",
         )

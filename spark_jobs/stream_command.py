@@ -11,6 +11,7 @@ import typer
 
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import one_line
+from spark_jobs.observed import observed
 from spark_jobs.sessions import job_session
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.kafka import KafkaSource
@@ -37,11 +38,13 @@ def stream_command(
             stream = settings.stream.model_copy(update={"max_offsets_per_batch": max_offsets})
             settings = settings.model_copy(update={"stream": stream})
         kafka = KafkaSource.parse(source)
+        # A source that does not answer is told before the seconds that Spark takes.
         kafka.look()
         spark = job_session("marketlake stream")
-        runner = StreamRunner(spark, kafka, lake, settings)
-        runner.stop_on_signals()
-        summary = runner.run(until_idle=until_idle)
+        with observed(kafka, settings.observability) as listener:
+            runner = StreamRunner(spark, kafka, lake, settings, listener)
+            runner.stop_on_signals()
+            summary = runner.run(until_idle=until_idle)
     print_summary(summary, json_output=json_output)
 
 

@@ -34,7 +34,8 @@ class LagWatch:
     inputs : mapping
         Where the inputs stand now, by name.
     listeners : callables
-        Told the lag by input, each round; an empty mapping where it is not known.
+        Told the lag by input, each round and after each batch; an empty mapping where it is not
+        known. They are called from two threads.
     every_s : float
         Pause between two rounds.
     """
@@ -52,23 +53,33 @@ class LagWatch:
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
-        self.latest: Mapping[str, int] = {}
+        self._ends: Mapping[str, int] = {}
+
+    @property
+    def latest(self) -> Mapping[str, int]:
+        """The lag by input, by the latest ends and offsets that are known."""
+        inputs, ends = self._inputs, self._ends
+        return {
+            # Before the first message an input has no offset; a batch may have gone past the end.
+            name: max(end - max(inputs[name].next_offset, 0), 0)
+            for name, end in ends.items()
+            if name in inputs
+        }
 
     def batch(self, manifest: Manifest, _seconds: float) -> None:
         """Take the offsets of a committed batch; a listener of the pipeline."""
         self._inputs = dict(manifest.inputs)
+        self._tell()
 
     def look(self) -> None:
         """Ask the source once, and tell the listeners."""
-        inputs = self._inputs
-        ends = self._source.end_offsets(inputs)
-        self.latest = {
-            # Before the first message an input has no offset; a batch may have gone past the end.
-            name: max(end - max(inputs[name].next_offset, 0), 0)
-            for name, end in ends.items()
-        }
+        self._ends = self._source.end_offsets(self._inputs)
+        self._tell()
+
+    def _tell(self) -> None:
+        latest = self.latest
         for listener in self._listeners:
-            listener(self.latest)
+            listener(latest)
 
     def _run(self) -> None:
         while True:
@@ -76,7 +87,7 @@ class LagWatch:
                 self.look()
             except Exception:  # noqa: BLE001 - whatever a listener meets, the watch goes on
                 _LOG.exception("the lag could not be told")
-            rounds = 1 if self.latest or not self._inputs else _AFTER_FAILURE
+            rounds = 1 if self._ends or not self._inputs else _AFTER_FAILURE
             if self._stop.wait(rounds * self._every_s):
                 return
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -110,20 +110,22 @@ def _known(time_us: int) -> int | None:
     return None if time_us == NO_TIME_US else time_us
 
 
-def _latest_event_us(files: Iterable[DataFile]) -> dict[str, int]:
-    newest_day: dict[str, list[DataFile]] = {}
+def _latest_event_us(files: Sequence[DataFile]) -> dict[str, int]:
+    newest_day: dict[str, str] = {}
     for file in files:
-        days = newest_day.setdefault(file.table, [file])
-        day, known = file.partition.get("date", ""), days[0].partition.get("date", "")
-        if day > known:
-            newest_day[file.table] = [file]
-        elif day == known and days[0] is not file:
-            days.append(file)
-    latest = {
-        table: [time_us for file in days if (time_us := latest_event_us(file)) is not None]
-        for table, days in newest_day.items()
-    }
-    return {table: max(times) for table, times in latest.items() if times}
+        newest_day[file.table] = max(newest_day.get(file.table, ""), _day(file))
+    latest: dict[str, int] = {}
+    for file in files:
+        # A batch may hold files of hundreds of days: the last day's tell.
+        if _day(file) == newest_day[file.table]:
+            time_us = latest_event_us(file)
+            if time_us is not None:
+                latest[file.table] = max(time_us, latest.get(file.table, time_us))
+    return latest
+
+
+def _day(file: DataFile) -> str:
+    return file.partition.get("date", "")
 
 
 def _micros(time: datetime) -> int:

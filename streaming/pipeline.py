@@ -110,6 +110,13 @@ class Pipeline:
                 f"lake {self._lake} was filled from {self.last.source}, not from {self._source}: "
                 "choose another --lake, or the source it belongs to"
             )
+        if self.last.spark_batch >= 0 and not self.storage.list(
+            f"_marketlake/{PIPELINE}/checkpoint/offsets"
+        ):
+            raise LakeError(
+                f"{self.checkpoint} is gone but the lake holds batches that it knew: restore it "
+                "from a backup, or start on a new --lake"
+            )
         self._commit(self.last)
 
     def process(self, frame: DataFrame, spark_batch: int) -> None:
@@ -181,7 +188,10 @@ class Pipeline:
             sequence=sequence,
             label=f"{sequence:08d}",
             settings=self._settings,
-            ingest_time_us=time.time_ns() // 1_000,
+            # Rises from batch to batch even if the clock is set back: it orders the batches.
+            ingest_time_us=max(
+                time.time_ns() // 1_000, self.last.ingest_time_us + 1 if self.last else 0
+            ),
             inputs=self._inputs(),
             state_files={n: f"{f.table}/{f.path}" for n, f in state_files.items()},
         )

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
+from spark_jobs.sessions import job_session
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,11 @@ def recorded_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no recorded data: set MARKETLAKE_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The one Spark session of the tests."""
+    session = job_session("marketlake tests")
+    yield session
+    session.stop()

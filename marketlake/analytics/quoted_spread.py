@@ -34,7 +34,7 @@ def _sample(
     out_series: Int64Array,
     out_open: Int64Array,
     out_mean: Float64Array,
-) -> np.int64:
+) -> int:
     closed = 0
     for i in range(series.size):
         state = states[series[i]]
@@ -80,9 +80,12 @@ class QuotedSpread:
     ) -> SpreadSamples:
         """Take quotes; a quote in a later window closes the open one. States change in place."""
         n = series.size
-        rows = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.float64)
-        closed = _sample(states, series, time_us, bid, ask, self.length_us, *rows)
-        return SpreadSamples(*(column[:closed] for column in rows))
+        which, start_us = np.empty(n, np.int64), np.empty(n, np.int64)
+        mean_bps = np.empty(n, np.float64)
+        closed = _sample(
+            states, series, time_us, bid, ask, self.length_us, which, start_us, mean_bps
+        )
+        return SpreadSamples(which[:closed], start_us[:closed], mean_bps[:closed])
 
     def advance(self, states: Float64Array, watermark_us: int) -> SpreadSamples:
         """Close every window that ends at or before the watermark."""

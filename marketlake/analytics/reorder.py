@@ -53,5 +53,5 @@ class ReorderBuffer:
         return in_order(take(every, passed), self.order)
 
     def state(self) -> Columns:
-        """Give the rows held."""
-        return self.pending
+        """Give the rows held, in order: how the parts of several inputs met does not show."""
+        return in_order(self.pending, self.order) if self.pending else {}

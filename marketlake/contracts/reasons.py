@@ -38,6 +38,8 @@ class Reason(IntFlag):
     DUPLICATE = 1 << 18
     CONFLICT = 1 << 19
     """The key of a row that was admitted before, with other content."""
+    WRONG_KEY = 1 << 20
+    """A message key that is not the instrument: it may have come on another partition's way."""
 
 
 def reason_names(mask: int) -> list[str]:

@@ -368,7 +368,9 @@ STATE_FOLDS: Final = Table(
     "folds",
     (
         _c("step", STRING, "instruments (step one) or merge (step two)"),
-        _c("input", STRING, "topic/partition of step one; merge bucket of step two"),
+        _c(
+            "input", STRING, "input (market.trades-0) or bucket of step two (merge-0)"
+        ),
         _c("venue", STRING, "empty for state of the whole input"),
         _c("instrument", STRING, "empty for state of the whole input"),
         _c("kind", STRING, "what the payload holds"),

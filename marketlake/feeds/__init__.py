@@ -1,1 +1,1 @@
-"""Where events come from: recorded data, venues' frames, a simulator; and how they are published."""
+"""Where events come from (recordings, venues' frames, a simulator), and how they are sent."""

@@ -24,6 +24,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
 }
 
+_LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.properties")
+
 LOCAL: Final[Mapping[str, str]] = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -31,7 +33,7 @@ LOCAL: Final[Mapping[str, str]] = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",
-    "spark.log.level": "ERROR",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOG_SETTINGS}",
 }
 
 

@@ -87,7 +87,14 @@ def configure(folder: Path, port: int) -> Path:
     if not (storage / "meta.properties").exists():
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
-            command("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties),
+            # With "=": an id may begin with a hyphen, which would pass for an option.
+            command(
+                "kafka.tools.StorageTool",
+                "format",
+                f"--cluster-id={cluster_id}",
+                "-c",
+                properties,
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

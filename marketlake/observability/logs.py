@@ -133,14 +133,13 @@ def _file_handler(file: Path) -> _LogFileHandler:
 
 
 def _formatter(*, terminal: bool) -> structlog.stdlib.ProcessorFormatter:
-    renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=False)]
+    # Plain traces: a rich one shows local variables, whatever they hold.
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=False, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
         if terminal
-        else [
-            structlog.processors.format_exc_info,
-            _hide_secrets,
-            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-        ]
+        else structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -148,10 +147,22 @@ def _formatter(*, terminal: bool) -> structlog.stdlib.ProcessorFormatter:
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            _hide_secrets,
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _drop_formatted,
+            structlog.processors.format_exc_info,
+            _hide_secrets,
+            renderer,
+        ],
     )
+
+
+def _drop_formatted(_logger: object, _method: str, event: EventDict) -> EventDict:
+    # Another handler's formatter leaves these on the record, where they look like extras.
+    for name in ("message", "asctime"):
+        event.pop(name, None)
+    return event
 
 
 def _hide_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -10,7 +10,14 @@ from types import TracebackType
 from typing import Final, Self
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from marketlake.observability.figures import BatchFigures
 
@@ -184,6 +191,8 @@ def serve(registry: CollectorRegistry, port: int, host: str = _LOOPBACK) -> Metr
         return None
     if not 0 < port <= 65_535:
         raise MetricsError(f"metrics port {port} is none: name one of 1 to 65535, or 0 for none")
+    # Each counter's time of birth would double the series, and nobody asks for it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:

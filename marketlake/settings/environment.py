@@ -1,6 +1,7 @@
 """The environment variables that place things on this machine, read nowhere else."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -46,3 +47,20 @@ def data_dir() -> Path | None:
 def under_spark_submit() -> bool:
     """Tell whether spark-submit started this process: master and jars are the cluster's then."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def unknown_variables(prefix: str, known: Iterable[str]) -> list[str]:
+    """Name the variables that begin with the prefix but belong to nothing known.
+
+    Parameters
+    ----------
+    known
+        Names behind the prefix; ``NAME__anything`` belongs to ``NAME``.
+    """
+    names = {name.upper() for name in known}
+    return sorted(
+        variable
+        for variable in os.environ
+        if variable.startswith(prefix)
+        and variable.removeprefix(prefix).partition("__")[0] not in names
+    )

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from marketlake.settings.environment import unknown_variables
+
+_PREFIX: Final = "MARKETLAKE_"
 
 Interval = Literal["1s", "1m", "5m", "15m", "1h", "4h", "1d"]
 
@@ -48,7 +52,7 @@ class BarSettings(_Section):
 
     intervals: tuple[Interval, ...] = ("1s", "1m")
     """Bars in ``gold/bars``; each but the first is derived from the one before."""
-    anomaly_intervals: tuple[Interval, ...] = ("1m",)
+    anomaly_intervals: tuple[Interval, ...] = ("1s", "1m")
     """Built bars on which anomalies are looked for."""
 
     @model_validator(mode="after")
@@ -57,6 +61,9 @@ class BarSettings(_Section):
         ranks = [order.index(interval) for interval in self.intervals]
         if not ranks or ranks[0] != 0 or sorted(set(ranks)) != ranks:
             raise ValueError("intervals must begin with 1s, ascend and not repeat")
+        absent = set(self.anomaly_intervals) - set(self.intervals)
+        if absent:
+            raise ValueError(f"anomaly_intervals has {sorted(absent)}, which intervals lacks")
         return self
 
 
@@ -64,10 +71,15 @@ class AnomalySettings(_Section):
     """The rolling z-score and what makes a run."""
 
     window_bars: int = Field(60, ge=5, le=10_000)
+    """Bars before a value that it is judged by."""
     min_bars: int = Field(30, ge=3, le=10_000)
+    """Bars needed before the first score."""
     enter_score: float = Field(5.0, gt=0)
+    """Absolute score that begins a run."""
     exit_score: float = Field(3.0, gt=0)
+    """A run lasts while the absolute score is at least this."""
     max_run_bars: int = Field(60, ge=1)
+    """A longer run is cut, so that it is seen while it lasts."""
 
 
 class SpreadSettings(_Section):
@@ -87,26 +99,40 @@ class SpreadSettings(_Section):
     """One taker fee for every venue, in place of all others."""
 
 
+class ObservabilitySettings(_Section):
+    """Logs and metrics of a run."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged; each batch is one line at info."""
+    log_file: Path | None = None
+    """JSON lines go there; to standard error where none is named."""
+    metrics_port: int = Field(0, ge=0, le=65_535)
+    """Port of the Prometheus endpoint; 0 for none."""
+    metrics_host: str = "127.0.0.1"
+    """Address that the endpoint listens on."""
+
+
 class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MARKETLAKE_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     stream: StreamSettings = StreamSettings()
     bars: BarSettings = BarSettings()
     anomalies: AnomalySettings = AnomalySettings()
     spreads: SpreadSettings = SpreadSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, whose values come by the constructor."""
         return env_settings, init_settings
@@ -133,6 +159,12 @@ def load_settings(file: Path | None = None, **sections: object) -> Settings:
             values = tomllib.loads(file.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings file {file}: {error}") from error
+    unknown = unknown_variables(_PREFIX, (*Settings.model_fields, "data", "cache", "jars"))
+    if unknown:
+        raise SettingsError(
+            f"settings refused: unknown variable {', '.join(unknown)}; sections are "
+            f"{', '.join(Settings.model_fields)}, as in {_PREFIX}STREAM__LATENESS_MS"
+        )
     try:
         return Settings(**{**values, **sections})  # type: ignore[arg-type]
     except ValidationError as error:

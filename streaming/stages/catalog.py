@@ -47,8 +47,10 @@ class InstrumentCatalog:
         """Codes of many rows."""
         pairs = list(zip(venues, instruments, strict=True))
         known = self._codes
-        for pair in set(pairs) - known.keys():
-            self.code(*pair)
+        # In order of appearance, not of a set: the saved state lists the instruments by code.
+        for pair in dict.fromkeys(pairs):
+            if pair not in known:
+                self.code(*pair)
         return np.array([known.get(pair, UNKNOWN) for pair in pairs], np.int64)
 
     def hashes(self) -> UInt64Array:

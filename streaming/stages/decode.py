@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,6 +26,10 @@ _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 _Levels = list[tuple[float | str, float | str]] | None
 
 _JSON_NUMBER: Final = re.compile(r"\s*-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+NESTING_MAX: Final = 500
+"""Levels that a message may nest. Python has a limit of its own, but how much of that is left
+depends on how deep the caller stands: it must not decide about a message."""
 NO_LONG: Final = -(2**63)
 """Stands for an absent integer in decoded columns."""
 
@@ -126,6 +131,9 @@ def decode(messages: Sequence[bytes | None]) -> Decoded:
     invalid: dict[int, Reason] = {}
     parse = _DECODER.decode
     for position, message in enumerate(messages):
+        if message and len(message) > NESTING_MAX and _too_deep(message):
+            undecoded[position] = Undecoded(Reason.UNPARSABLE)
+            continue
         try:
             events.append(parse(message))  # type: ignore[arg-type]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
@@ -250,6 +258,19 @@ def _levels(
     return out
 
 
+def _too_deep(message: bytes) -> bool:
+    if message.count(b"[") + message.count(b"{") <= NESTING_MAX:
+        return False
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", message):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest > NESTING_MAX
+
+
 def _look_again(message: bytes | None) -> tuple[_Common | None, Undecoded]:
     """Find out what the decoder refused; keep the fields that are sound."""
     try:
@@ -267,13 +288,18 @@ def _look_again(message: bytes | None) -> tuple[_Common | None, Undecoded]:
             *(_text(document.get(name)) for name in ("venue", "instrument")),
         )
     event = struct()
-    for info in msgspec.structs.fields(struct):
+    for info in _fields(struct):
         if info.name in document:
             try:
                 setattr(event, info.name, msgspec.convert(document[info.name], info.type))
             except (msgspec.ValidationError, OverflowError):
                 continue
     return event, Undecoded(Reason.INVALID_FIELD)
+
+
+@lru_cache
+def _fields(struct: type[_Common]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
 
 
 def _text(value: object) -> str | None:

@@ -101,10 +101,21 @@ class InputFold:
         return self.admission.watermark_us
 
     def step(
-        self, messages: list[bytes | None], source_time_us: Int64Array
+        self,
+        messages: list[bytes | None],
+        source_time_us: Int64Array,
+        keys: list[bytes | None] | None = None,
     ) -> tuple[Judged, FoldOutput]:
-        """Take messages in source order."""
-        judged = self._judge(messages, source_time_us)
+        """Take messages in source order.
+
+        Parameters
+        ----------
+        source_time_us : int64[n]
+            The source's timestamps.
+        keys : list of bytes or None, optional
+            Message keys; one that is not the message's instrument is refused, an absent one not.
+        """
+        judged = self._judge(messages, source_time_us, keys)
         rows: Columns = {}
         if judged.rows is not None:
             rows = take(self._fold_columns(judged), np.flatnonzero(judged.admitted))
@@ -119,7 +130,12 @@ class InputFold:
             output.anomalies += self._family.flush()
         return output
 
-    def _judge(self, messages: list[bytes | None], source_time_us: Int64Array) -> Judged:
+    def _judge(
+        self,
+        messages: list[bytes | None],
+        source_time_us: Int64Array,
+        keys: list[bytes | None] | None,
+    ) -> Judged:
         decoded = decode(messages)
         reasons = np.zeros(len(messages), np.int64)
         for position, problem in decoded.undecoded.items():
@@ -128,6 +144,8 @@ class InputFold:
         judged = Judged(decoded, reasons, None, none.astype(np.bool_), none, none.view(np.uint64))
         for rows in decoded.rows.values():
             validate(rows, self.event_type, source_time_us[rows.row], self._bounds)
+            if keys is not None:
+                _check_keys(rows, keys)
             if rows.event_type == self.event_type:
                 self._admit(rows, judged)
             reasons[rows.row] = rows.reasons
@@ -194,7 +212,8 @@ class InputFold:
         for kind, states in self._family.states().items():
             for key, payload in zip(states.keys, states.payloads(), strict=True):
                 out.append((key[0], key[1], "/".join((kind, *key[2:])), payload))
-        return out
+        # The order in which series were met depends on where batches were cut.
+        return sorted(out)
 
     def restore(self, rows: list[StateRow]) -> None:
         """Take up the state that :meth:`state` gave.
@@ -226,6 +245,24 @@ class InputFold:
 
 def _with_prefix(columns: Columns, prefix: str) -> Columns:
     return {k.removeprefix(prefix): v for k, v in columns.items() if k.startswith(prefix)}
+
+
+def _check_keys(rows: Rows, keys: list[bytes | None]) -> None:
+    """Refuse rows keyed by anything but their instrument.
+
+    All venues of an instrument share the partition of its key; on another one its rows would be
+    folded apart, to bars with the same name.
+    """
+    encoded: dict[str | None, bytes | None] = {}
+    for i, (row, instrument) in enumerate(zip(rows.row.tolist(), rows.instrument, strict=True)):
+        key = keys[row]
+        if key is None or instrument is None:
+            continue
+        expected = encoded.get(instrument)
+        if expected is None:
+            expected = encoded[instrument] = instrument.encode("utf-8", "replace")
+        if key != expected:
+            rows.reasons[i] |= int(Reason.WRONG_KEY)
 
 
 def _effective_time_us(rows: Rows) -> Int64Array:

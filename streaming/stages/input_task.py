@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from marketlake.analytics.admission import NO_TIME_US
 from marketlake.analytics.arrays import Columns, Int64Array, concat, pack_arrays, row_count
-from marketlake.analytics.hashing import hash_text
 from marketlake.contracts.control import SOURCE_PREFIX, Control, decode_control, encode_control
 from marketlake.contracts.instruments import QUOTE_ASSETS
 from marketlake.contracts.reasons import reason_names
@@ -41,6 +40,7 @@ from streaming.stages.messages import (
     InputEvents,
     InputPosition,
     InputResult,
+    bucket_of,
     event_type_of,
     input_name,
     merged_watermark_us,
@@ -96,7 +96,9 @@ class InputTask:
             self.control(resume, int(offsets[0]), int(source_time_us[0]))
         self._note_offsets(offsets)
         self._write_bronze(source, rows, source_time_us)
-        judged, output = self._fold.step(rows["value"].to_pylist(), source_time_us)
+        judged, output = self._fold.step(
+            rows["value"].to_pylist(), source_time_us, rows["key"].to_pylist()
+        )
         self._counts.read += len(offsets)
         self._write_silver(judged)
         self._write_quarantine(source, rows, judged)
@@ -273,7 +275,12 @@ class InputTask:
             self._fold.active,
         )
         result = InputResult(
-            self.name, position, self._first_offset, files, state_file, self._counts
+            name=self.name,
+            position=position,
+            first_offset=self._first_offset,
+            files=files,
+            state_file=state_file,
+            counts=self._counts,
         )
         yield 0, "input", msgspec.msgpack.encode(result)
         for bucket in range(self._plan.settings.stream.merge_buckets):
@@ -303,7 +310,7 @@ def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
     A base asset belongs to one bucket; what converts one currency into another, to all.
     """
     buckets = plan.settings.stream.merge_buckets
-    if buckets == 1 or hash_text(base) % buckets == bucket:
+    if bucket_of(base, buckets) == bucket:
         return True
     money = {"fiat", "stable"}
     return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money

@@ -6,6 +6,7 @@ asks (executable). Each has the watermark of its own inputs, the least of those 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -59,11 +60,14 @@ class MergeFold:
 
     Attributes
     ----------
+    owns : callable
+        Tells whether spreads of a base asset are computed in this bucket.
     instruments : list of Instrument
         Ascending by (venue, instrument): a code is a rank in the total order.
     """
 
     settings: SpreadSettings
+    owns: Callable[[str], bool] = lambda _base: True
     instruments: list[Instrument] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,7 +90,7 @@ class MergeFold:
         codes = {(i.venue, i.instrument): c for c, i in enumerate(self.instruments)}
         bars, tops = [], []
         for part in events:
-            ranks = np.array([codes[tuple(name)] for name in part.names], np.int64)
+            ranks = np.array([codes[name] for name in part.names], np.int64)
             bars.append(_ranked(unpack_arrays(part.bars), ranks))
             tops.append(_ranked(unpack_arrays(part.tops), ranks))
         released = _step_all(self._bars, bars, bar_watermark_us)
@@ -166,7 +170,7 @@ class MergeFold:
 
     def _set_instruments(self, names: list[tuple[str, ...]]) -> None:
         self.instruments = [self._resolve(venue, instrument) for venue, instrument in names]
-        self._universe, self._assets = build_universe(self.instruments)
+        self._universe, self._assets = build_universe(self.instruments, self.owns)
 
     def _resolve(self, venue: str, instrument: str) -> Instrument:
         found = resolve(venue, instrument)

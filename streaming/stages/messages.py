@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from marketlake.analytics.admission import NO_TIME_US
+from marketlake.analytics.hashing import hash_text
 from marketlake.contracts.events import TOPICS, EventType
 from marketlake.lake.datafiles import DataFile
 from marketlake.settings.model import Settings
@@ -53,6 +54,11 @@ class InputPosition(msgspec.Struct, frozen=True):
     watermark_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
     active: bool = True
+
+
+def bucket_of(base: str, buckets: int) -> int:
+    """Bucket of step two that a base asset belongs to."""
+    return hash_text(base) % buckets
 
 
 def merged_watermark_us(inputs: dict[str, InputPosition], *, bars: bool) -> int:
@@ -127,15 +133,20 @@ class Counts(msgspec.Struct):
         return self.read == sum(self.silver.values()) + self.quarantined
 
 
-class InputResult(msgspec.Struct):
-    """What step one did with one input."""
+class StepResult(msgspec.Struct, kw_only=True):
+    """What a step did with one input or bucket: files that no table has yet."""
 
     name: str
-    position: InputPosition
-    first_offset: int
     files: list[DataFile]
     state_file: DataFile | None
     counts: Counts
+
+
+class InputResult(StepResult, kw_only=True):
+    """What step one did with one input."""
+
+    position: InputPosition
+    first_offset: int
 
 
 class InputEvents(msgspec.Struct):
@@ -146,10 +157,5 @@ class InputEvents(msgspec.Struct):
     events: MergeEvents
 
 
-class MergeResult(msgspec.Struct):
+class MergeResult(StepResult, kw_only=True):
     """What step two did in one bucket."""
-
-    name: str
-    files: list[DataFile]
-    state_file: DataFile | None
-    counts: Counts

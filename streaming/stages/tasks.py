@@ -22,6 +22,7 @@ from streaming.stages.messages import (
     Counts,
     InputEvents,
     MergeResult,
+    bucket_of,
     merged_watermark_us,
 )
 from streaming.stages.state_files import read_state, write_state
@@ -94,7 +95,7 @@ def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
 
 def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResult:
     storage, name = Storage(plan.lake), merge_name(bucket)
-    fold = _load_merge(plan, storage, name)
+    fold = _load_merge(plan, storage, bucket)
     inputs = {**plan.inputs, **{part.name: part.position for part in parts}}
     # The order of arrival of the parts is luck; the buffers sort, and ties are broken by content.
     output = fold.step(
@@ -105,7 +106,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
     label = f"{plan.label}-{name}"
     writer = DataFileWriter(storage, GOLD_SPREADS, label)
     counts = Counts()
-    markets = [i.market for i in output.instruments]
+    markets: list[str] = [i.market for i in output.instruments]
     for rows, columns in spread_rows(output):
         for partition, part in by_market_and_day(rows, markets, columns["buy"], columns["time_us"]):
             if plan.date is not None and partition[1] != plan.date:
@@ -118,15 +119,17 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
         state = [("", "", "merge", fold.state())]
         state_file = write_state(storage, label, "merge", name, plan.sequence, state)
         _MERGES[f"{plan.lake}/{name}"] = (f"{state_file.table}/{state_file.path}", fold)
-    return MergeResult(name, writer.close(), state_file, counts)
+    return MergeResult(name=name, files=writer.close(), state_file=state_file, counts=counts)
 
 
-def _load_merge(plan: BatchPlan, storage: Storage, name: str) -> MergeFold:
+def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
+    name = merge_name(bucket)
     path = plan.state_files.get(name)
     cached = _MERGES.pop(f"{plan.lake}/{name}", None)
     if path is not None and cached is not None and cached[0] == path:
         return cached[1]
-    fold = MergeFold(plan.settings.spreads)
+    buckets = plan.settings.stream.merge_buckets
+    fold = MergeFold(plan.settings.spreads, lambda base: bucket_of(base, buckets) == bucket)
     if path is not None:
         fold.restore(read_state(storage, path)[0][3])
     return fold

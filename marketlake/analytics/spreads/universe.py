@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ class Universe(NamedTuple):
     base, quote, venue : int64[n]
         Codes of the assets and of the venue.
     compared : bool[n]
-        True where spreads are computed: not for perpetuals, whose difference is basis.
+        True where spreads are computed: not for perpetuals, whose difference is basis, nor for
+        base assets of another bucket, whose instruments are there to convert currencies.
     fee_bps : float64[n]
         Taker fee.
     member_start, members : int64[bases + 1], int64[...]
@@ -48,20 +49,26 @@ class Universe(NamedTuple):
     currencies: int
 
 
-def build_universe(instruments: Sequence[Instrument]) -> tuple[Universe, list[str]]:
+def build_universe(
+    instruments: Sequence[Instrument], owns: Callable[[str], bool] = lambda _base: True
+) -> tuple[Universe, list[str]]:
     """Build the arrays, and the list of asset names by code.
 
     Parameters
     ----------
     instruments : sequence of Instrument
         In ascending order of (venue, instrument), so that every tie is broken by name.
+    owns : callable
+        Tells whether spreads of a base asset are computed here.
     """
     assets = sorted({a for i in instruments for a in (i.base, i.quote)})
     code = {asset: c for c, asset in enumerate(assets)}
     venues = {v: c for c, v in enumerate(sorted({i.venue for i in instruments}))}
     base = np.array([code[i.base] for i in instruments], np.int64)
     quote = np.array([code[i.quote] for i in instruments], np.int64)
-    compared = np.array([i.market in _COMPARED_MARKETS for i in instruments], np.bool_)
+    compared = np.array(
+        [i.market in _COMPARED_MARKETS and owns(i.base) for i in instruments], np.bool_
+    )
     money = [code[a] for a in assets if QUOTE_ASSETS.get(a) in {"fiat", "stable"}]
     member_start, members = _group(
         [(int(base[i]), i) for i in range(len(instruments)) if compared[i]], len(assets)
@@ -69,7 +76,7 @@ def build_universe(instruments: Sequence[Instrument]) -> tuple[Universe, list[st
     legs = [
         (int(sold * len(assets) + bought), i, inverted)
         for i in range(len(instruments))
-        if compared[i] and base[i] in money and quote[i] in money
+        if instruments[i].market in _COMPARED_MARKETS and base[i] in money and quote[i] in money
         for sold, bought, inverted in ((base[i], quote[i], False), (quote[i], base[i], True))
     ]
     converter_start, order = _group(

@@ -93,6 +93,7 @@ def test_counts_add_up_over_batches(metrics, scrape):
     assert scrape("marketlake_batch_seconds_sum") == pytest.approx(2.4)
     assert scrape("marketlake_batch_seconds_bucket", le="0.5") == 1
     assert scrape("marketlake_unaccounted_messages") == 0
+    assert scrape("marketlake_messages_read_created") is None
 
 
 def test_a_batch_that_does_not_add_up_shows(metrics, scrape):

@@ -136,6 +136,19 @@ def test_a_terminal_gets_plain_text(monkeypatch):
         assert part in text
 
 
+def test_a_terminal_gets_plain_traces_without_local_variables(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    configure_logs()
+    hidden = "do not " + "show"
+    try:
+        raise ValueError(len(hidden))
+    except ValueError:
+        logging.getLogger("streaming.x").exception("no answer")
+    assert "ValueError: 11" in terminal.getvalue()
+    assert hidden not in terminal.getvalue()
+
+
 def test_lines_go_where_standard_error_is_at_that_moment(monkeypatch, capsys):
     configure_logs()
     later = io.StringIO()
@@ -157,7 +170,7 @@ def test_secrets_are_hidden(capsys):
         },
     )
     try:
-        raise ValueError("https://me:hunter2@host/path refused")  # noqa: EM101
+        raise ValueError("https://me:hunter2@host/path refused")
     except ValueError:
         logging.getLogger("streaming.x").exception("no answer")
     text = capsys.readouterr().err

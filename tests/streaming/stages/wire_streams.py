@@ -17,7 +17,7 @@ from streaming.stages.series_folds import BANK
 from streaming.stages.silver import silver_table
 
 INTERVAL_OF_BAR_US = 60_000_000
-DURATION_S = {"trade": 90, "quote": 900, "book": 900, "bar": 1_800}
+DURATION_S = {"trade": 90, "quote": 900, "book": 600, "bar": 1_800}
 RATES = {"trade": 8.0, "quote": 0.8, "book": 0.8, "bar": 0.01}
 OTHERS = {"trade": 0.05, "quote": 0.05, "book": 0.05, "bar": 0.003}
 """Share of the other types that stray into the topic."""

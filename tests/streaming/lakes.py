@@ -1,0 +1,106 @@
+"""What the tests of the stream share: topics filled once, lakes filled from them, comparison."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+from pyspark.sql import SparkSession
+
+from marketlake.contracts.events import EventType, topic_of
+from marketlake.contracts.tables import STREAM_TABLES
+from marketlake.feeds.simulator.config import SimulationConfig
+from marketlake.feeds.simulator.market import simulate
+from marketlake.feeds.simulator.wire_corruption import fuzz_messages
+from marketlake.lake.query import open_lake
+from marketlake.local.broker import EmbeddedBroker
+from marketlake.settings.model import Settings, load_settings
+from streaming.runner import StreamRunner, StreamSummary
+from streaming.sources.kafka import KafkaSource
+from streaming.stages.gold import GOLD_INDICATORS
+
+Message = tuple[EventType, bytes | None, bytes]
+
+COMPARED = [*(t for t in STREAM_TABLES if t.layer != "bronze"), GOLD_INDICATORS]
+BRONZE = 'source, topic, "partition", "offset", key, value'
+
+
+def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:
+    """A simulated market with late, duplicated and reordered messages, and junk in between."""
+    config = SimulationConfig(
+        seed=seed,
+        duration_s=seconds,
+        trades_per_second=60,
+        quotes_per_second=60,
+        books_per_second=10,
+        late_rate=0.02,
+        duplicate_rate=0.02,
+        reorder_rate=0.02,
+    )
+    messages: list[Message] = list(simulate(config).messages())
+    types: list[EventType] = ["trade", "quote", "book", "bar"]
+    step = max(1, len(messages) // (fuzz + 1))
+    for i, junk in enumerate(fuzz_messages(seed, fuzz)):
+        messages.insert(min(len(messages), (i + 1) * step), (types[i % 4], b"junk", junk))
+    return messages
+
+
+def publish(broker: EmbeddedBroker, messages: Iterable[Message], partitions: int = 3) -> str:
+    """Fill topics of a new prefix, and give the source that reads them."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    types: list[EventType] = ["trade", "quote", "book", "bar"]
+    for event_type in types:
+        broker.create_topic(topic_of(event_type, prefix), partitions)
+    send(broker, prefix, messages)
+    return f"kafka:{broker.bootstrap}/{prefix}"
+
+
+def send(broker: EmbeddedBroker, prefix: str, messages: Iterable[Message]) -> None:
+    """Publish messages in order."""
+    producer = Producer(
+        {"bootstrap.servers": broker.bootstrap, "enable.idempotence": True, "linger.ms": 20}
+    )
+    for event_type, key, value in messages:
+        producer.produce(topic_of(event_type, prefix), value, key)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def settings_with(**stream: Any) -> Settings:
+    """Default settings with some of the stream's replaced."""
+    return load_settings(stream=stream)
+
+
+def fill(
+    spark: SparkSession, source: str, lake: Path, settings: Settings | None = None
+) -> StreamSummary:
+    """Drain a source into a lake."""
+    runner = StreamRunner(spark, KafkaSource.parse(source), str(lake), settings or settings_with())
+    return runner.run(until_idle=True)
+
+
+def contents(lake: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables, sorted; bronze without its time of ingestion."""
+    connection = open_lake(str(lake))
+    tables = {
+        f"{t.layer}.{t.name}": connection.sql(
+            f"SELECT * FROM {t.layer}.{t.name} ORDER BY ALL"
+        ).fetchall()
+        for t in COMPARED
+    }
+    tables["bronze.events"] = connection.sql(
+        f"SELECT {BRONZE} FROM bronze.events ORDER BY ALL"
+    ).fetchall()
+    return tables
+
+
+def assert_same(lake: Path, other: Path) -> None:
+    """Compare two lakes row for row, bit for bit."""
+    left, right = contents(lake), contents(other)
+    for name, rows in left.items():
+        if rows != right[name]:
+            only = next(iter(set(map(repr, rows)) ^ set(map(repr, right[name]))), "order or count")
+            raise AssertionError(f"{name}: {len(rows)} and {len(right[name])} rows; e.g. {only}")
