@@ -115,7 +115,11 @@ def _compare(
     )
     found = []
     for problem, query in sides:
-        row = connection.execute(f"SELECT * FROM ({query}) LIMIT 1").fetchone()
+        try:
+            row = connection.execute(f"SELECT * FROM ({query}) LIMIT 1").fetchone()
+        except duckdb.Error as error:
+            name = f"{table.layer}.{table.name}"
+            return [Difference(name, "cannot be read", str(error).splitlines()[0])]
         if row is not None:
             text = ", ".join(f"{c.name}={v}" for c, v in zip(table.columns, row, strict=True))
             found.append(Difference(f"{table.layer}.{table.name}", problem, text))

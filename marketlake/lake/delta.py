@@ -56,6 +56,11 @@ class DeltaTables:
             return DeltaTable(location)
         except TableNotFoundError:
             pass
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"cannot open table {location}: {' '.join(str(error).split())}; "
+                "check that its _delta_log is complete"
+            ) from error
         try:
             return DeltaTable.create(
                 location,

@@ -93,7 +93,7 @@ class Manifests:
         path = self._path(sequence)
         try:
             return msgspec.json.decode(self._storage.read(path), type=Manifest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LakeError(
                 f"manifest {self._storage.path(path)} is damaged ({error}): "
                 "restore it from a backup of the lake"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Storage:
                 file.write(data)
             temporary.replace(target)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
             raise LakeError(
                 f"cannot write {target}: {error.strerror or error}; "
                 "check that the disk has room and the folder may be written"
@@ -76,17 +77,17 @@ class Storage:
                 os.fsync(file.fileno())
             # A link fails where the name exists; a rename would replace it.
             os.link(temporary, target)
-        except FileExistsError as error:
-            raise LakeError(
-                f"{target} exists already: another writer works on this lake; stop one of them"
-            ) from error
         except OSError as error:
+            if target.exists():
+                raise LakeError(
+                    f"{target} exists already: another writer works on this lake; stop one of them"
+                ) from error
             raise LakeError(
                 f"cannot write {target}: {error.strerror or error}; "
                 "check that the disk has room and the folder may be written"
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
 
     def read(self, relative: str) -> bytes:
         """Read a whole file."""
@@ -118,3 +119,9 @@ class Storage:
             for entry in os.scandir(folder)
             if entry.is_file() and not entry.name.startswith(".")
         )
+
+
+def _discard(temporary: Path) -> None:
+    # Where the folder could not be made there is nothing to remove, and that must not be the error.
+    with contextlib.suppress(OSError):
+        temporary.unlink()

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariableError
 
 from marketlake.settings.environment import unknown_variables
 
@@ -157,7 +158,7 @@ def load_settings(file: Path | None = None, **sections: object) -> Settings:
     if file is not None:
         try:
             values = tomllib.loads(file.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings file {file}: {error}") from error
     unknown = unknown_variables(_PREFIX, (*Settings.model_fields, "data", "cache", "jars"))
     if unknown:
@@ -173,3 +174,6 @@ def load_settings(file: Path | None = None, **sections: object) -> Settings:
             for item in error.errors()
         )
         raise SettingsError(f"settings refused: {problems}") from error
+    except UnreadableVariableError as error:
+        # A variable of a list or a whole section, which is given as JSON.
+        raise SettingsError(f"settings refused: {error}: {error.__cause__}") from error

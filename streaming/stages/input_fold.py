@@ -233,9 +233,14 @@ class InputFold:
                 states[name].restore((venue, instrument, *suffix), payload)
 
     def _restore_input(self, whole: Columns) -> None:
-        for name in whole.pop("catalog").tobytes().decode().split("\n"):
+        for name in whole.pop("catalog").tobytes().decode().split():
             venue, _, instrument = name.partition("|")
-            self.catalog.code(venue, instrument)
+            if self.catalog.code(venue, instrument) == UNKNOWN:
+                # Passed over, it would shift the codes of the rows held.
+                raise ValueError(
+                    f"{venue} {instrument} is in the state but not in the reference table; "
+                    "restore its entry or start a new lake"
+                )
         self.active = bool(whole.pop("active")[0])
         self.admission = Admission.restore(
             self.admission.lateness_us, _with_prefix(whole, "admission.")

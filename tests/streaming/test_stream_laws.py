@@ -13,7 +13,7 @@ from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from streaming.pipeline import PIPELINE
 
-from .lakes import assert_same, contents, fill, market_messages, publish, settings_with
+from .lakes import COMPARED, assert_same, contents, fill, market_messages, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker]
 
@@ -80,8 +80,6 @@ def test_law_4_adds_up_in_every_batch(spark: SparkSession, source: str, tmp_path
 
 
 def test_keys_name_rows(undisturbed: Path):
-    from .lakes import COMPARED
-
     rows = open_lake(str(undisturbed))
     for table in COMPARED:
         key = ", ".join(f'"{column}"' for column in table.key)

@@ -148,8 +148,8 @@ def _price_around(
 def _scan(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
-    time_us: Int64Array, rows: tuple[Any, ...], max_age_us: int, min_net_bps: float, min_notional: float,
-    out_int: Int64Array, out_float: Float64Array,
+    time_us: Int64Array, rows: tuple[Any, ...], max_age_us: int, min_net_bps: float,
+    min_notional: float, out_int: Int64Array, out_float: Float64Array,
 ) -> tuple[int, int]:  # fmt: skip
     """Take whole moments until done or until the output is full; rows taken, rows given.
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from marketlake.analytics.arrays import pack_arrays, unpack_arrays
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
 from streaming.stages.input_fold import InputFold
@@ -135,6 +136,19 @@ def test_whether_an_input_is_active_is_part_of_its_state():
         restored = InputFold("quote", wire_streams.SETTINGS)
         restored.restore(fold.state())
         assert restored.active is active
+
+
+def test_an_instrument_that_left_the_reference_table_is_named():
+    fold = InputFold("trade", wire_streams.SETTINGS)
+    stream = stream_of("trade")
+    fold.step(stream.messages[:100], stream.times_us[:100])
+    first = fold.catalog.instruments[0]
+    [(*key, payload)] = [row for row in fold.state() if row[2] == "input"]
+    arrays = unpack_arrays(payload)
+    names = arrays["catalog"].tobytes().replace(first.venue.encode(), b"mtgox", 1)
+    arrays["catalog"] = np.frombuffer(names, np.uint8)
+    with pytest.raises(ValueError, match="mtgox .* is in the state but not in the reference"):
+        InputFold("trade", wire_streams.SETTINGS).restore([(*key, pack_arrays(arrays))])
 
 
 def test_a_payload_of_another_layout_is_refused():

@@ -19,9 +19,7 @@ class Prices:
         return code in self.quoted and now_us - self.quoted[code]["time"] <= self.max_age_us
 
     def members(self, base):
-        return [
-            c for c, i in enumerate(self.instruments) if i.base == base and i.market != "perp"
-        ]
+        return [c for c, i in enumerate(self.instruments) if i.base == base and i.market != "perp"]
 
     def direct(self, sold, bought, near, far, now_us):
         """Rate and fee of the best placed converter, or None."""

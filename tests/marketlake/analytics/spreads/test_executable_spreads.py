@@ -64,7 +64,9 @@ def random_quotes(seed, n, listed):
     quotes, time_us = [], T0
     for _ in range(n):
         # Many moments hold several quotes; at times all is silent for long.
-        time_us += int(rng.choice([0, 1, 100_000, 900_000, 3_000_000], p=[0.4, 0.1, 0.4, 0.05, 0.05]))
+        time_us += int(
+            rng.choice([0, 1, 100_000, 900_000, 3_000_000], p=[0.4, 0.1, 0.4, 0.05, 0.05])
+        )
         code = int(rng.integers(len(listed)))
         name = listed[code].instrument
         level = PRICE[name if name == "ETH-BTC" else listed[code].base]

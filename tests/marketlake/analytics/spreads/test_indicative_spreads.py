@@ -30,7 +30,9 @@ FIELDS = (
 def fresh(listed, max_age_us=MAX_AGE_US):
     universe, _ = build_universe(listed)
     n = len(listed)
-    return IndicativeSpreads(universe, max_age_us, np.full((2, n), np.nan), np.full((2, n), NO_CLOSE_US))
+    return IndicativeSpreads(
+        universe, max_age_us, np.full((2, n), np.nan), np.full((2, n), NO_CLOSE_US)
+    )
 
 
 def rows_of(fold, bars):
@@ -94,7 +96,9 @@ def test_random_closes_give_what_a_plain_recomputation_gives(seed):
     found = rows_of(fresh(listed), bars)
     assert len(expected) > 40
     assert [row[:6] for row in found] == [row[:6] for row in expected]
-    np.testing.assert_allclose([r[6:] for r in found], [r[6:] for r in expected], rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(
+        [r[6:] for r in found], [r[6:] for r in expected], rtol=1e-12, atol=1e-9
+    )
     bases = [listed[row[2]].base for row in found]
     keys = list(zip(bases, *zip(*[row[:2] for row in found], strict=True), strict=True))
     assert len(set(keys)) == len(keys), "one row a base asset, interval and moment"

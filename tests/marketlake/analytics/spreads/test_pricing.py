@@ -144,6 +144,8 @@ def test_there_is_no_spread_within_a_venue_nor_without_both_prices_fresh(age):
 
 
 def test_what_was_never_quoted_is_old():
-    market = Market(("binance", "BTC-USDT", 1.0, 2.0, 1.0, 0), ("okx", "BTC-USDT", 3.0, 4.0, 1.0, 0))
+    market = Market(
+        ("binance", "BTC-USDT", 1.0, 2.0, 1.0, 0), ("okx", "BTC-USDT", 3.0, 4.0, 1.0, 0)
+    )
     market.times[:] = NO_CLOSE_US
     assert math.isnan(market.spread(("binance", "BTC-USDT"), ("okx", "BTC-USDT"))[0])

@@ -1,0 +1,141 @@
+"""Law 3: killed at any point, a restart gives the tables of an undisturbed run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from marketlake.lake.errors import LakeError
+from marketlake.lake.manifests import Manifests
+from marketlake.lake.storage import Storage
+from marketlake.local.broker import EmbeddedBroker
+from spark_jobs.reconcile_command import reconcile
+from streaming.pipeline import COMMIT_ORDER, PIPELINE
+
+from .lakes import assert_same, fill, market_messages, publish, settings_with
+
+pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
+
+DRIVER = Path(__file__).with_name("crash_driver.py")
+KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+OFFSETS = 4_000
+
+
+@pytest.fixture(scope="module")
+def source(broker: EmbeddedBroker) -> str:
+    return publish(broker, market_messages(seed=5, seconds=70, fuzz=60))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark: SparkSession, source: str, tmp_path_factory) -> Path:
+    lake = tmp_path_factory.mktemp("undisturbed") / "lake"
+    fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
+    return lake
+
+
+def start(source: str, lake: Path, point: str, count: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), source, str(lake), str(OFFSETS), point, str(count)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    # The driver is dead; its JVM and workers follow it, but not at once.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_between_commits_and_at_random_moments(
+    spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
+):
+    lake = tmp_path / "lake"
+    rng = random.Random(SEED)
+    print(f"seed {SEED}, {KILLS} kills")
+    points = ["before manifest", "manifest", *COMMIT_ORDER]
+    for kill in range(KILLS):
+        if kill % 2 == 0:
+            point = rng.choice(points)
+            process = start(source, lake, point, rng.randint(1, 2))
+            process.wait(timeout=300)
+        else:
+            process = start(source, lake, "never", 1)
+            deadline = time.monotonic() + rng.uniform(6, 25)
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+        kill_group(process)
+    fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
+    assert_same(undisturbed, lake)
+
+
+def test_a_decided_batch_is_finished_without_its_messages(
+    spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
+):
+    lake = tmp_path / "lake"
+    process = start(source, lake, "silver/trades", 1)
+    assert process.wait(timeout=300) == -signal.SIGKILL
+    kill_group(process)
+    manifests = Manifests(Storage(str(lake)), PIPELINE)
+    decided = manifests.sequences()
+    fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
+    assert manifests.sequences()[: len(decided)] == decided
+    assert_same(undisturbed, lake)
+
+
+def test_reconcile_proves_the_lake_and_catches_a_planted_fault(
+    spark: SparkSession, source: str, tmp_path: Path
+):
+    lake = tmp_path / "lake"
+    settings = settings_with(max_offsets_per_batch=OFFSETS)
+    fill(spark, source, lake, settings)
+    assert reconcile(str(lake), settings) == []
+    state = next((lake / "state" / "folds").rglob("*merge-0*.parquet"))
+    bars = min((lake / "gold" / "bars").rglob("*.parquet"))
+    last = Manifests(Storage(str(lake)), PIPELINE).last()
+    assert last is not None
+    held = lake / "state" / "folds" / last.state_files["merge-0"].path
+    held.write_bytes(state.read_bytes() + b"x")
+    change_first_row(bars)
+    tables = {difference.table for difference in reconcile(str(lake), settings)}
+    assert tables == {"state.folds", "gold.bars"}
+
+
+def change_first_row(path: Path) -> None:
+    table = pq.ParquetFile(path).read()
+    close = table["close"].to_pylist()
+    close[0] += 1e-9 * close[0]
+    index = table.schema.get_field_index("close")
+    pq.write_table(table.set_column(index, "close", pa.array(close)), path)
+
+
+def test_a_lake_belongs_to_one_source(
+    spark: SparkSession, broker: EmbeddedBroker, source: str, tmp_path: Path
+):
+    fill(spark, source, tmp_path / "lake")
+    other = publish(broker, market_messages(seed=6, seconds=5)[:50])
+    with pytest.raises(LakeError, match="was filled from kafka cluster"):
+        fill(spark, other, tmp_path / "lake")
+
+
+def test_a_lost_checkpoint_is_told(spark: SparkSession, source: str, tmp_path: Path):
+    lake = tmp_path / "lake"
+    fill(spark, source, lake)
+    shutil.rmtree(lake / "_marketlake" / PIPELINE / "checkpoint")
+    with pytest.raises(LakeError, match="is gone but the lake holds batches"):
+        fill(spark, source, lake)
