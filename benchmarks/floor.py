@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 from session import bench_session
-from workload import OFFSETS_PER_BATCH, WARM_UP, Workload, add_workload_arguments, workload_of
+from workload import WARM_UP, Workload, add_workload_arguments, workload_of
 
 _SCHEMA = (
     "type string, venue string, instrument string, event_time_us long, price double, "
@@ -24,14 +24,14 @@ _SCHEMA = (
 )
 
 
-def read(spark: SparkSession, bootstrap: str, topic: str) -> DataFrame:
+def read(spark: SparkSession, bootstrap: str, workload: Workload) -> DataFrame:
     """Read a topic from its beginning."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", bootstrap)
-        .option("subscribe", topic)
+        .option("subscribe", workload.topic)
         .option("startingOffsets", "earliest")
-        .option("maxOffsetsPerTrigger", str(OFFSETS_PER_BATCH))
+        .option("maxOffsetsPerTrigger", str(workload.offsets_per_batch))
         .option("kafka.max.partition.fetch.bytes", str(16 << 20))
         .option("kafka.fetch.max.bytes", str(64 << 20))
         .option("kafka.receive.buffer.bytes", str(1 << 20))
@@ -61,7 +61,7 @@ def start(frame: DataFrame, lake: Path, *, available_now: bool = True) -> Stream
 def take(spark: SparkSession, bootstrap: str, workload: Workload, lake: Path, floor: int) -> Result:
     """Move one workload; give what it cost."""
     shutil.rmtree(lake, ignore_errors=True)
-    raw = read(spark, bootstrap, workload.topic)
+    raw = read(spark, bootstrap, workload)
     frame = raw.select("value") if floor == 1 else decoded(raw)
     result = Result(f"floor{floor}", workload.rows)
     with measured(result):

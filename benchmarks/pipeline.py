@@ -10,7 +10,7 @@ from pathlib import Path
 from measurement import Result, measured
 from pyspark.sql import SparkSession
 from session import bench_session
-from workload import OFFSETS_PER_BATCH, WARM_UP, Workload, add_workload_arguments, workload_of
+from workload import WARM_UP, Workload, add_workload_arguments, workload_of
 
 from marketlake.lake.manifests import Manifest
 from marketlake.settings.model import load_settings
@@ -26,7 +26,7 @@ def take(spark: SparkSession, bootstrap: str, workload: Workload, lake: Path) ->
     def note(_manifest: Manifest, seconds: float) -> None:
         batches.append(seconds)
 
-    settings = load_settings(stream={"max_offsets_per_batch": OFFSETS_PER_BATCH})
+    settings = load_settings(stream={"max_offsets_per_batch": workload.offsets_per_batch})
     source = KafkaSource(bootstrap, workload.prefix)
     result = Result("pipeline", workload.rows, batches=batches)
     with measured(result):

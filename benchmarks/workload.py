@@ -17,6 +17,8 @@ STEP_US: Final = 1_000
 PARTITIONS: Final = 4
 OFFSETS_PER_BATCH: Final = 500_000
 WARM_UP_ROWS: Final = 200_000
+WARM_UP_OFFSETS_PER_BATCH: Final = 50_000
+"""Several batches: every worker process meets every step before the clock runs."""
 
 CONVERSIONS: Final = {
     "BTC-USDT": 60_000.0,
@@ -39,11 +41,14 @@ class Workload:
         Names; each trades at every venue of ``VENUES``.
     seed : int
         Of the random numbers; another seed is another topic.
+    offsets_per_batch : int
+        Messages a micro-batch takes over all partitions, where a contender has such.
     """
 
     rows: int
     instruments: int = 50
     seed: int = 1
+    offsets_per_batch: int = OFFSETS_PER_BATCH
 
     @property
     def prefix(self) -> str:
@@ -63,7 +68,7 @@ class Workload:
         return [*CONVERSIONS, *(f"S{i:0{width}d}-USDT" for i in synthetic)]
 
 
-WARM_UP: Final = Workload(WARM_UP_ROWS, seed=2)
+WARM_UP: Final = Workload(WARM_UP_ROWS, seed=2, offsets_per_batch=WARM_UP_OFFSETS_PER_BATCH)
 """Taken by each process before the measured workload: compilers and caches are warm then."""
 
 

@@ -155,7 +155,9 @@ def _values(field: FieldInfo) -> str:
 
 def _kind(annotation: object) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
-        return {"int": "integer", "float": "number", "str": "text", "Path": "path"}[annotation.__name__]
+        return {"int": "integer", "float": "number", "str": "text", "Path": "path"}[
+            annotation.__name__
+        ]
     inner = [a for a in get_args(annotation) if a is not Ellipsis]
     origin = get_origin(annotation)
     if origin is Literal:

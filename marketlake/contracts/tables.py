@@ -368,9 +368,7 @@ STATE_FOLDS: Final = Table(
     "folds",
     (
         _c("step", STRING, "instruments (step one) or merge (step two)"),
-        _c(
-            "input", STRING, "input (market.trades-0) or bucket of step two (merge-0)"
-        ),
+        _c("input", STRING, "input (market.trades-0) or bucket of step two (merge-0)"),
         _c("venue", STRING, "empty for state of the whole input"),
         _c("instrument", STRING, "empty for state of the whole input"),
         _c("kind", STRING, "what the payload holds"),

@@ -104,7 +104,7 @@ class Manifests:
         return [
             int(name.removesuffix(".json"))
             for name in self._storage.list(self.folder)
-            if name.endswith(".json")
+            if name.endswith(".json") and name.removesuffix(".json").isdigit()
         ]
 
     def last(self) -> Manifest | None:

@@ -90,7 +90,7 @@ class SpreadSettings(_Section):
     """A quote that old is no longer executable."""
     max_close_age_ms: int = Field(300_000, gt=0)
     """A close that old is no longer shown in a study row."""
-    min_net_bps: float = 0.0
+    min_net_bps: float = Field(0.0, allow_inf_nan=False)
     """Net spread above which an opportunity opens."""
     min_notional: float = Field(10.0, ge=0)
     """Smallest notional of an opportunity, in the buy quote currency."""

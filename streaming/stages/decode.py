@@ -25,7 +25,7 @@ _Number = float | str | None
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 _Levels = list[tuple[float | str, float | str]] | None
 
-_JSON_NUMBER: Final = re.compile(r"\s*-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_JSON_NUMBER: Final = re.compile(r"\s*-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 NESTING_MAX: Final = 500
 """Levels that a message may nest. Python has a limit of its own, but how much of that is left
@@ -203,7 +203,9 @@ def _mark_missing(rows: Rows) -> None:
     for texts in (rows.venue, rows.instrument, *_required_texts(rows)):
         if None in texts:
             missing |= np.array([text is None for text in texts], np.bool_)
-    rows.reasons[missing] |= int(Reason.MISSING_FIELD)
+    # A field that was refused is invalid, not missing.
+    refused = (rows.reasons & int(Reason.INVALID_FIELD)) != 0
+    rows.reasons[missing & ~refused] |= int(Reason.MISSING_FIELD)
 
 
 def _required_texts(rows: Rows) -> list[list[Any]]:

@@ -109,6 +109,11 @@ def _check_time(rows: Rows, source_time_us: Int64Array, bounds: TimeBounds) -> N
         )
         mark(rows.reasons, outside & wrong_unit, Reason.TIME_WRONG_UNIT)
         mark(rows.reasons, outside & ~wrong_unit, Reason.TIME_OUT_OF_BOUNDS)
+    received_us = rows.received_time_us
+    absurd = (received_us != NO_LONG) & (
+        (received_us < EARLIEST_EVENT_US) | (received_us >= LATEST_EVENT_US)
+    )
+    mark(rows.reasons, absurd, Reason.INVALID_FIELD)
     ahead = known & ~outside & (time_us > source_time_us + bounds.ahead_of_source_us)
     if ahead.any():
         mark(rows.reasons, ahead, Reason.TIME_AHEAD_OF_SOURCE)
@@ -164,5 +169,6 @@ def _check_bars(rows: Rows) -> None:
         inconsistent = (high < np.fmax(open_, close)) | (low > np.fmin(open_, close))
     mark(rows.reasons, inconsistent, Reason.INCONSISTENT_BAR)
     lengths = np.array([INTERVAL_US.get(i, 1) for i in rows.texts["interval"]], np.int64)
-    misaligned = (rows.event_time_us % lengths != 0) & (rows.event_time_us != NO_LONG)
+    in_bounds = (rows.event_time_us >= EARLIEST_EVENT_US) & (rows.event_time_us < LATEST_EVENT_US)
+    misaligned = (rows.event_time_us % lengths != 0) & in_bounds
     mark(rows.reasons, misaligned, Reason.INVALID_FIELD)

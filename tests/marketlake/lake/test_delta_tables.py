@@ -240,7 +240,7 @@ def test_verify_finds_what_is_changed_cut_or_gone(storage):
 
 def test_a_table_that_cannot_be_opened_is_one_clear_line(storage):
     storage.write("gold/bars/_delta_log", b"a file where the log should be")
-    with pytest.raises(LakeError, match="cannot open table .*gold/bars: ") as e:
+    with pytest.raises(LakeError, match=r"cannot open table .*gold/bars: ") as e:
         DeltaTables(storage, [GOLD_BARS]).create_all()
     assert "\n" not in str(e.value)
 

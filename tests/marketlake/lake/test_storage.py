@@ -63,14 +63,14 @@ def test_a_folder_lists_its_files_sorted_without_hidden_ones(storage):
 def test_what_is_absent_has_no_size_and_cannot_be_read(storage):
     assert storage.size("x") == -1
     assert not storage.exists("x")
-    with pytest.raises(LakeError, match="cannot read .*/x: No such file"):
+    with pytest.raises(LakeError, match=r"cannot read .*/x: No such file"):
         storage.read("x")
 
 
 @pytest.mark.parametrize("method", ["write", "write_new"])
 def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(storage, method):
     storage.write("taken", b"a file, no folder")
-    with pytest.raises(LakeError, match="cannot write .*/taken/x.*check that the disk") as e:
+    with pytest.raises(LakeError, match=r"cannot write .*/taken/x.*check that the disk") as e:
         getattr(storage, method)("taken/x", b"")
     assert "\n" not in str(e.value)
     assert files(storage) == ["taken"]

@@ -147,7 +147,7 @@ def test_an_instrument_that_left_the_reference_table_is_named():
     arrays = unpack_arrays(payload)
     names = arrays["catalog"].tobytes().replace(first.venue.encode(), b"mtgox", 1)
     arrays["catalog"] = np.frombuffer(names, np.uint8)
-    with pytest.raises(ValueError, match="mtgox .* is in the state but not in the reference"):
+    with pytest.raises(ValueError, match=r"mtgox .* is in the state but not in the reference"):
         InputFold("trade", wire_streams.SETTINGS).restore([(*key, pack_arrays(arrays))])
 
 

@@ -37,8 +37,8 @@ def prices(rng, codes):
 
 def bars_of(rng, name, codes):
     """Closed bars of an input: one at most an instrument, interval and moment."""
-    keys = {(int(t), int(k), int(c)) for t, k, c in zip(
-        rng.integers(1, 20, 90), rng.integers(0, 2, 90), rng.choice(codes, 90), strict=True)}  # fmt: skip
+    draws = rng.integers(1, 20, 90), rng.integers(0, 2, 90), rng.choice(codes, 90)
+    keys = {tuple(map(int, key)) for key in zip(*draws, strict=True)}
     time_s, interval, instrument = (np.array(c, np.int64) for c in zip(*sorted(keys), strict=True))
     return {
         "time_us": T0 + time_s * 1_000_000 - 1,

@@ -1,4 +1,4 @@
-"""Spreads as a person would compute them: dictionaries, no arrays, nothing shared with the folds."""
+"""Spreads as a person would compute them: dictionaries, no arrays, nothing of the folds."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""The known facts of the recorded data, through broker, stream and lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from marketlake.feeds.publish import KafkaPublisher, parse_target
+from marketlake.feeds.recorded.catalog import open_recording
+from marketlake.feeds.replay import ReplaySummary, replay
+from marketlake.lake.query import open_lake
+from marketlake.local.broker import EmbeddedBroker
+from marketlake.settings.model import load_settings
+
+from .lakes import fill
+
+pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.recorded, pytest.mark.slow]
+
+
+def replayed(
+    broker: EmbeddedBroker, spark: SparkSession, folder: Path, lake: Path, **settings: object
+) -> tuple[duckdb.DuckDBPyConnection, ReplaySummary]:
+    uri = f"kafka:{broker.bootstrap}/{folder.name}"
+    target = parse_target(uri)
+    publisher = KafkaPublisher(target.bootstrap, target.prefix)
+    summary = replay(open_recording(folder), publisher)
+    publisher.close()
+    fill(spark, uri, lake, load_settings(**settings))
+    return open_lake(str(lake)), summary
+
+
+@pytest.fixture(scope="module")
+def depeg(broker, spark, recorded_data, tmp_path_factory):
+    lake = tmp_path_factory.mktemp("depeg") / "lake"
+    return replayed(broker, spark, recorded_data / "depeg-2023-03", lake)[0]
+
+
+def test_kraken_low_of_the_depeg_is_in_gold_and_flagged(depeg):
+    low = depeg.sql(
+        "SELECT open_time, low FROM gold.bars WHERE venue = 'kraken' AND instrument = 'USDC-USD' "
+        "ORDER BY low LIMIT 1"
+    ).fetchall()
+    assert [(f"{time:%Y-%m-%d %H:%M}", value) for time, value in low] == [
+        ("2023-03-11 07:15", 0.874)
+    ]
+    flagged = depeg.sql(
+        "SELECT value, severity FROM gold.anomalies WHERE venue = 'kraken' "
+        "AND instrument = 'USDC-USD' AND event_time <= '2023-03-11 07:15:00+00' "
+        "AND end_time > '2023-03-11 07:15:00+00'"
+    ).fetchall()
+    assert (0.874, "high") in flagged
+
+
+def test_binance_us_low_of_the_depeg(depeg):
+    row = depeg.sql(
+        "SELECT low, trade_count FROM gold.bars WHERE venue = 'binanceus' "
+        "AND instrument = 'USDC-USDT' AND open_time = '2023-03-11 04:30:00+00'"
+    ).fetchall()
+    assert row == [(0.822, 111)]
+
+
+def test_every_row_of_every_file_is_a_bar(depeg, recorded_data):
+    counts = {
+        (venue, instrument.replace("-", "").lower()): rows
+        for venue, instrument, rows in depeg.sql(
+            "SELECT venue, instrument, count(*) FROM silver.bars GROUP BY ALL"
+        ).fetchall()
+    }
+    files = {
+        tuple(path.stem.split("_")): len(pd.read_parquet(path))
+        for path in (recorded_data / "depeg-2023-03").glob("*.parquet")
+    }
+    assert counts == files
+    assert depeg.sql("SELECT count(*) FROM silver.quarantine").fetchall() == [(0,)]
+
+
+def test_venues_part_in_the_depeg_and_quote_currencies_are_converted(depeg):
+    closes = dict(
+        depeg.sql(
+            "SELECT venue, round(close)::INT FROM gold.bars WHERE instrument = 'BTC-USDC' "
+            "AND open_time = '2023-03-11 06:49:00+00'"
+        ).fetchall()
+    )
+    assert closes == {"bybit": 23288, "kraken": 22600, "binanceus": 20656}
+    # Kraken against Coinbase in one currency: at most 57 bps over these days.
+    same_currency = depeg.sql(
+        "SELECT max(gross_bps) FROM gold.spreads WHERE base = 'BTC' "
+        "AND buy_instrument = 'BTC-USD' AND sell_instrument = 'BTC-USD'"
+    ).fetchall()
+    assert same_currency[0][0] <= 58
+    assert depeg.sql(
+        "SELECT count(*) FROM gold.spreads WHERE price_basis <> 'indicative'"
+    ).fetchall() == [(0,)]
+
+
+def test_no_spread_of_the_link_books_survives_ten_bps_a_leg(broker, spark, recorded_data, tmp_path):
+    lake, _ = replayed(
+        broker,
+        spark,
+        recorded_data / "link-books-2021-08-20",
+        tmp_path / "lake",
+        spreads={"uniform_taker_fee_bps": 10.0},
+    )
+    assert lake.sql(
+        "SELECT venue, count(*) FROM silver.books GROUP BY 1 ORDER BY 1"
+    ).fetchall() == [
+        ("binance", 7200),
+        ("huobi", 7200),
+    ]
+    opportunities = lake.sql("SELECT * FROM gold.spreads WHERE price_basis = 'executable'")
+    assert opportunities.fetchall() == []
+
+
+def test_link_opportunities_at_two_bps_are_those_of_brute_force(
+    broker, spark, recorded_data, tmp_path
+):
+    folder = recorded_data / "link-books-2021-08-20"
+    lake, _ = replayed(
+        broker, spark, folder, tmp_path / "lake", spreads={"uniform_taker_fee_bps": 2.0}
+    )
+    found = {
+        time.timestamp(): round(gross, 6)
+        for time, gross in lake.sql(
+            "SELECT event_time, gross_bps FROM gold.spreads "
+            "WHERE price_basis = 'executable' AND status = 'open'"
+        ).fetchall()
+    }
+    books = [
+        pd.read_csv(folder / f"orderbook_{name}.csv.gz").drop_duplicates("timestamp", keep="last")
+        for name in ("bnc", "hb")
+    ]
+    one, two = (book.set_index("timestamp") for book in books)
+    expected: dict[float, float] = {}
+    for buy, sell in ((one, two), (two, one)):
+        gross = (sell["b1"] / buy["a1"] - 1) * 1e4
+        notional = pd.concat([buy["av1"], sell["bv1"]], axis=1).min(axis=1) * buy["a1"]
+        pays = (gross - 4.0 > 0) & (notional >= 10.0)
+        begins = pays & ~pays.shift(fill_value=False)
+        times = pd.to_datetime(gross.index[begins], utc=True)
+        expected |= dict(zip((t.timestamp() for t in times), gross[begins].round(6), strict=True))
+    assert found == expected
+    assert expected
+
+
+def test_binance_ticks_are_all_there(broker, spark, recorded_data, tmp_path):
+    folder = recorded_data / "binance-ticks-2024-08-08"
+    lake, summary = replayed(broker, spark, folder, tmp_path / "lake")
+    silver = {
+        kind: lake.sql(f"SELECT count(*) FROM silver.{kind}s").fetchall()[0][0]
+        for kind in ("trade", "quote", "book")
+    }
+    assert silver == dict(summary.stats.events)
+    skipped = sum(summary.stats.skipped.values())
+    assert sum(silver.values()) + skipped == summary.stats.rows_read == 243_476
