@@ -13,7 +13,7 @@ from pathlib import Path
 
 from measurement import Result, measured
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 from pyspark.sql.streaming.query import StreamingQuery
 from session import bench_session
 from workload import WARM_UP, Workload, add_workload_arguments, workload_of
@@ -42,19 +42,19 @@ def read(spark: SparkSession, bootstrap: str, workload: Workload) -> DataFrame:
 def decoded(raw: DataFrame) -> DataFrame:
     """Decode with ``from_json`` and keep what is sound."""
     return (
-        raw.select(F.from_json(F.col("value").cast("string"), _SCHEMA).alias("t"))
+        raw.select(sf.from_json(sf.col("value").cast("string"), _SCHEMA).alias("t"))
         .select("t.*")
         .where("price > 0 and quantity >= 0 and instrument is not null and event_time_us > 0")
     )
 
 
-def start(frame: DataFrame, lake: Path, *, available_now: bool = True) -> StreamingQuery:
-    """Write a stream to one Delta table."""
+def start(frame: DataFrame, lake: Path, *, trigger_ms: int | None = None) -> StreamingQuery:
+    """Write a stream to one Delta table: what is there now, or on and on."""
     writer = frame.writeStream.format("delta").option("checkpointLocation", f"{lake}/checkpoint")
-    if available_now:
+    if trigger_ms is None:
         writer = writer.trigger(availableNow=True)
     else:
-        writer = writer.trigger(processingTime="0 seconds")
+        writer = writer.trigger(processingTime=f"{trigger_ms} milliseconds")
     return writer.start(f"{lake}/raw")
 
 

@@ -161,8 +161,10 @@ def summarise(runs: Sequence[Run]) -> list[Summary]:
 def markdown(summaries: Sequence[Summary]) -> str:
     """Write the summaries as a table for ``docs/benchmarks.md``."""
     lines = [
-        "| contender | wall, s | rows/s | rate ÷ floor 1, a round | median | CPU, s "
-        "| CPU ÷ floor 1 | peak memory, GiB |",
+        (
+            "| contender | wall, s | rows/s | rate ÷ floor 1, a round | median | CPU, s "
+            "| CPU ÷ floor 1 | peak memory, GiB |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for s in summaries:
