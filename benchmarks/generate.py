@@ -28,6 +28,7 @@ from workload import (
 from marketlake.contracts.events import Trade, encode
 
 _TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.2
 _CHUNK: Final = 100_000
 _RETURN: Final = 1e-4
 """Standard deviation of the log return from one trade of an instrument to its next."""
@@ -65,12 +66,21 @@ def count(bootstrap: str, topic: str) -> list[int]:
     """Messages in each partition of a topic."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "marketlake-bench"})
     try:
-        return [
-            consumer.get_watermark_offsets(TopicPartition(topic, p), _TIMEOUT_S)[1]
-            for p in range(PARTITIONS)
-        ]
+        return [_end(consumer, TopicPartition(topic, p)) for p in range(PARTITIONS)]
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, _TIMEOUT_S)[1])
+        except KafkaException:
+            # A broker that has just started does not lead every partition yet.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
 
 
 def ensure(bootstrap: str, workload: Workload) -> None:

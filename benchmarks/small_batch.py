@@ -36,7 +36,7 @@ _ROWS: Final = 10
 _HISTORY_ROWS: Final = 200_000
 _WARM_UPS: Final = 10
 _TRIES: Final = 3
-_TIMEOUT_S: Final = 60.0
+_TIMEOUT_S: Final = 300.0
 _POLL_S: Final = 0.02
 _TRIGGER_MS: Final = 100
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,10 +13,8 @@ from typing import Annotated, Final
 import typer
 
 from marketlake.contracts.tables import (
-    GOLD_ANOMALIES,
-    GOLD_BARS,
     GOLD_MARKET_SUMMARY,
-    GOLD_SPREADS,
+    SILVER_QUARANTINE,
     STATE_FOLDS,
     STREAM_TABLES,
 )
@@ -25,46 +25,113 @@ from marketlake.lake.lease import lease
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import JobError, one_line
+from spark_jobs.export import FOLDER, export_day
+from spark_jobs.file_day import GOLD_OF_DAY, LABEL, SILVER_OF_FILES, FileCounts, fold_files
+from spark_jobs.file_input import FileInput, find_files, local_path
 from spark_jobs.market_summary import market_summary
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
 from streaming.stages.gold import GOLD_INDICATORS
 
 APPLICATION: Final = "marketlake-batch"
-GOLD_OF_DAY: Final = (
-    GOLD_BARS.path,
-    GOLD_INDICATORS.path,
-    GOLD_ANOMALIES.path,
-    GOLD_SPREADS.path,
-)
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What a run did.
+
+    Attributes
+    ----------
+    written : dict
+        Rows written by table.
+    input : FileCounts or None
+        Rows read from files; None where none were named.
+    exported : int or None
+        Rows exported; None where no export was asked for.
+    """
+
+    written: dict[str, int]
+    input: FileCounts | None
+    exported: int | None
 
 
 class DailyJob:
-    """One UTC day of one lake."""
+    """One UTC day of one lake.
 
-    def __init__(self, lake: str, day: date, settings: Settings) -> None:
+    Parameters
+    ----------
+    source : FileInput, optional
+        Plain files that the day is computed from; the lake is made if absent. Without, it is
+        what the stream filled.
+
+    Raises
+    ------
+    LakeNotFoundError
+        If there is no lake, and no files to make one from.
+    """
+
+    def __init__(
+        self, lake: str, day: date, settings: Settings, source: FileInput | None = None
+    ) -> None:
         self.storage = Storage(lake)
-        self._lake, self._day, self._settings = lake, day, settings
-        if not self.storage.exists("gold/bars/_delta_log"):
+        self._lake, self._day, self._settings, self._source = lake, day, settings, source
+        if source is None and not self.storage.exists("gold/bars/_delta_log"):
             raise LakeNotFoundError(
-                f"no lake at {lake}; fill one with `marketlake stream --lake {lake} …` first"
+                f"no lake at {lake}; fill one with `marketlake stream --lake {lake} …` first, "
+                "or name files by --input"
             )
         self._tables = DeltaTables(
             self.storage, (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS)
         )
-        self._spark = job_session(f"marketlake batch process {day}")
+        # A session of its own: what the job sets or names there, no other sees.
+        self._spark = job_session(f"marketlake batch process {day}").newSession()
 
-    def run(self, *, rewrite: bool) -> dict[str, int]:
-        """Make what the day lacks; returns rows written by table."""
+    def run(self, *, rewrite: bool, export: Path | None = None) -> DayResult:
+        """Make what the day lacks.
+
+        Parameters
+        ----------
+        rewrite : bool
+            Replace gold of the day even where the stream wrote it.
+        export : Path, optional
+            Folder for plain Parquet.
+        """
         written: dict[str, int] = {}
-        if rewrite:
+        counts = None
+        if self._source is not None:
             with lease(self.storage, "stream"):
-                written |= self._gold()
+                self._tables.create_all()
+                counts = self._from_files(self._source, written, rewrite=rewrite)
+        elif rewrite:
+            with lease(self.storage, "stream"):
+                written |= self._from_bronze()
         with lease(self.storage, "market_summary"):
             written |= self._summary()
-        return written
+        exported = None
+        if export is not None:
+            exported = export_day(self._spark, self.storage, self._day, export)
+        return DayResult(written, counts, exported)
 
-    def _gold(self) -> dict[str, int]:
+    def _from_files(
+        self, source: FileInput, written: dict[str, int], *, rewrite: bool
+    ) -> FileCounts:
+        before = {path: self._files_of_day(path) for path in (*SILVER_OF_FILES, *GOLD_OF_DAY)}
+        streamed = [path for path, files in before.items() if not all(map(_is_ours, files))]
+        if streamed and not rewrite:
+            raise JobError(
+                f"{streamed[0]} of lake {self._lake} has rows of {self._day} that the stream "
+                "wrote; --rewrite puts those of the files in their place"
+            )
+        found = fold_files(self._spark, self._lake, self._settings, source, self._day)
+        # Quarantine stands by the date of the source, so the stream's rows there may be of any day.
+        path = SILVER_QUARANTINE.path
+        before[path] = [file for file in self._files_of_day(path) if _is_ours(file)]
+        for path, replaced in before.items():
+            files = [file for file in found.files if file.table == path]
+            written[path] = self._replace(path, files, replaced)
+        return found.counts
+
+    def _from_bronze(self) -> dict[str, int]:
         history = BatchHistory(self.storage)
         upto = history.after_day(self._day)
         if upto is None:
@@ -81,8 +148,14 @@ class DailyJob:
             day=self._day,
         )
         files = [file for result in (*inputs, *merges) for file in result.files]
+        if not files:
+            raise JobError(
+                f"bronze of lake {self._lake} gives no gold of {self._day}; nothing was replaced"
+            )
         return {
-            path: self._replace(path, [file for file in files if file.table == path])
+            path: self._replace(
+                path, [file for file in files if file.table == path], self._files_of_day(path)
+            )
             for path in GOLD_OF_DAY
         }
 
@@ -97,16 +170,23 @@ class DailyJob:
         for market, rows in by_market.items():
             writer.add((market, self._day.isoformat()), rows)
         path = GOLD_MARKET_SUMMARY.path
-        return {path: self._replace(path, writer.close())}
+        return {path: self._replace(path, writer.close(), self._files_of_day(path))}
 
-    def _replace(self, path: str, files: list[DataFile]) -> int:
-        """Put files in the place of the day's, in one commit."""
-        before = self._tables.files_of_day(path, self._day.isoformat())
-        if files or before:
+    def _files_of_day(self, path: str) -> list[DataFile]:
+        return self._tables.files_of_day(path, self._day.isoformat())
+
+    def _replace(self, path: str, files: list[DataFile], replaced: Sequence[DataFile]) -> int:
+        """Put files in the place of others, in one commit."""
+        if files or replaced:
             # Each run is a transaction of its own: a repeated day replaces itself.
             application = f"{APPLICATION}/{self._day}/{time.time_ns()}"
-            self._tables.commit(path, application, 0, files, replaced=before)
+            self._tables.commit(path, application, 0, files, replaced=replaced)
         return sum(file.rows for file in files)
+
+
+def _is_ours(file: DataFile) -> bool:
+    """Tell whether plain files gave a data file."""
+    return Path(file.path).name.startswith(LABEL)
 
 
 def parse_day(text: str) -> date:
@@ -127,20 +207,51 @@ def process_command(
     *,
     lake: Annotated[str, typer.Option(help="Folder of the lake.")],
     day: Annotated[str, typer.Option("--date", help="UTC day, as 2024-08-08.")],
+    input_uri: Annotated[
+        str | None,
+        typer.Option("--input", help="Parquet or CSV of trades or bars: a file, or a folder."),
+    ] = None,
     rewrite: Annotated[
         bool,
-        typer.Option("--rewrite", help="Compute gold of the day again from bronze, and replace."),
+        typer.Option(
+            "--rewrite", help="Compute gold of the day again, and replace what the stream wrote."
+        ),
     ] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(help=f"Folder for plain Parquet of the indicators, under {FOLDER}."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print rows written as JSON.")] = (
         False
     ),
 ) -> None:
-    """Make the market summary of a day, and its gold where asked."""
+    """Make the market summary of a day, and its gold from files, or again from bronze."""
     with one_line("batch process"):
-        written = DailyJob(lake, parse_day(day), load_settings(config)).run(rewrite=rewrite)
+        parsed, settings = parse_day(day), load_settings(config)
+        # What is wrong with files is told before the seconds that Spark takes.
+        source = find_files(input_uri) if input_uri is not None else None
+        target = local_path(export, "--export") if export is not None else None
+        result = DailyJob(lake, parsed, settings, source).run(rewrite=rewrite, export=target)
+    _print(result, json_output=json_output)
+
+
+def _print(result: DayResult, *, json_output: bool) -> None:
     if json_output:
-        typer.echo(json.dumps(written))
-    else:
-        for path, rows in written.items():
-            typer.echo(f"{path}: {rows:,} rows")
+        read = {"input": asdict(result.input)} if result.input else {}
+        exported = {"export": result.exported} if result.exported is not None else {}
+        typer.echo(json.dumps(result.written | read | exported))
+        return
+    counts = result.input
+    if counts is not None:
+        typer.echo(
+            f"read {counts.rows:,} rows of {counts.files} files: {counts.of_day:,} of the day "
+            f"({counts.silver:,} in silver, {counts.quarantined:,} in quarantine), "
+            f"{counts.other_days:,} of other days"
+        )
+        if counts.ignored_files:
+            typer.echo(f"passed over {counts.ignored_files} files that are not Parquet or CSV")
+    for path, rows in result.written.items():
+        typer.echo(f"{path}: {rows:,} rows")
+    if result.exported is not None:
+        typer.echo(f"{FOLDER}: {result.exported:,} rows exported")

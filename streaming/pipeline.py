@@ -11,9 +11,7 @@ from typing import Any, Final
 import msgspec
 from pyspark.sql import DataFrame
 
-from marketlake.analytics.admission import NO_TIME_US
 from marketlake.contracts.control import Control, encode_control
-from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
@@ -28,6 +26,7 @@ from streaming.stages.messages import (
     InputPosition,
     InputResult,
     MergeResult,
+    end_of_minute_us,
 )
 from streaming.stages.tasks import ANSWER_DDL, INPUT_COLUMNS, step_one, step_two
 
@@ -35,8 +34,6 @@ PIPELINE: Final = "stream"
 APPLICATION: Final = "marketlake-stream"
 COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), GOLD_INDICATORS.path, STATE_FOLDS.path)
 """Order of the commits of a batch; the state comes last."""
-
-_MINUTE_US: Final = INTERVAL_US["1m"]
 
 BatchListener = Callable[[Manifest, float], None]
 """Called with each batch's manifest and the seconds it took, after its commits."""
@@ -308,10 +305,3 @@ def run_steps(frame: DataFrame, plan: BatchPlan) -> tuple[list[InputResult], lis
         if row["kind"] == "merge"
     ]
     return sorted(inputs, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)
-
-
-def end_of_minute_us(latest_us: int) -> int:
-    """End of the minute that a time lies in; no time stays no time."""
-    if latest_us == NO_TIME_US:
-        return NO_TIME_US
-    return (latest_us // _MINUTE_US + 1) * _MINUTE_US

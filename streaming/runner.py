@@ -7,20 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
 from marketlake.settings.model import Settings
+from streaming.failures import SPARK_ERRORS, reason_of
 from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.kafka import KafkaSource, SourceError
 
 _POLL_S: Final = 0.1
-_LAST_LINE: Final = 400
 
 
 class StreamError(Exception):
@@ -83,7 +82,10 @@ class StreamRunner:
             Each with one line for the operator.
         """
         with lease(self.pipeline.storage, "stream"):
-            return self._run(until_idle=until_idle, complete=complete)
+            try:
+                return self._run(until_idle=until_idle, complete=complete)
+            except SPARK_ERRORS as error:
+                raise StreamError(reason_of(error)) from error
 
     def _run(self, *, until_idle: bool, complete: Callable[[], bool] | None) -> StreamSummary:
         self.pipeline.recover()
@@ -149,7 +151,7 @@ class StreamRunner:
                 self._declare_idle()
         error = query.exception()
         if error is not None and not self._stop.is_set():
-            raise StreamError(_reason(error)) from error
+            raise StreamError(reason_of(error)) from error
 
     def _finish_batch(self, query: StreamingQuery) -> None:
         while query.isActive and self.pipeline.busy:
@@ -185,35 +187,3 @@ class StreamRunner:
 
 class _StoppedError(Exception):
     """Raised inside a batch that must not begin any more."""
-
-
-def _reason(error: StreamingQueryException | Any) -> str:
-    """Find the line that says why, in the text of a failed query."""
-    text = str(error)
-    known = _known_failure(text)
-    if known is not None:
-        return known
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
-    return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]
-
-
-_FAILURES: Final[dict[str, str]] = {
-    "No space left on device": (
-        "the disk is full; free some room and start again: nothing was lost"
-    ),
-    "KAFKA_DATA_LOSS": (
-        "messages not read yet are gone from Kafka (retention, or a topic made anew); "
-        "start on a new --lake, or restore the topic"
-    ),
-    "TimeoutException": (
-        "the Kafka broker no longer answers; start again when it does: nothing was lost"
-    ),
-}
-_OWN_ERROR: Final = "LakeError: "
-
-
-def _known_failure(text: str) -> str | None:
-    if _OWN_ERROR in text:
-        return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
-    return next((message for pattern, message in _FAILURES.items() if pattern in text), None)

@@ -43,15 +43,9 @@ class InstrumentCatalog:
             self._hashes.append(hash_text(f"{venue}|{instrument}"))
         return code
 
-    def codes(self, venues: list[str | None], instruments: list[str | None]) -> Int64Array:
-        """Codes of many rows."""
-        pairs = list(zip(venues, instruments, strict=True))
-        known = self._codes
-        # In order of appearance, not of a set: the saved state lists the instruments by code.
-        for pair in dict.fromkeys(pairs):
-            if pair not in known:
-                self.code(*pair)
-        return np.array([known.get(pair, UNKNOWN) for pair in pairs], np.int64)
+    def codes(self, names: list[tuple[str | None, str | None]]) -> Int64Array:
+        """Codes of several (venue, instrument), new ones in the order given."""
+        return np.array([self.code(*name) for name in names], np.int64)
 
     def hashes(self) -> UInt64Array:
         """Hash of each instrument's name, by code."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from marketlake.analytics.admission import (
     ADMITTED,
@@ -29,7 +30,7 @@ from marketlake.contracts.events import EventType
 from marketlake.contracts.reasons import Reason, mark
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
-from streaming.stages.decode import NO_LONG, Decoded, Rows, decode
+from streaming.stages.decode import binary_parts, decode
 from streaming.stages.families import (
     BAR_VALUES,
     FAMILIES,
@@ -37,7 +38,10 @@ from streaming.stages.families import (
     FoldOutput,
     bar_lengths_us,
 )
+from streaming.stages.rows import Decoded, Rows
+from streaming.stages.scan import NO_LONG
 from streaming.stages.silver import content_hashes, identity_hashes
+from streaming.stages.texts import keys_differ
 from streaming.stages.validate import TimeBounds, validate
 
 STATE_VERSION: Final = 1
@@ -102,9 +106,9 @@ class InputFold:
 
     def step(
         self,
-        messages: list[bytes | None],
+        messages: pa.Array | list[bytes | None],
         source_time_us: Int64Array,
-        keys: list[bytes | None] | None = None,
+        keys: pa.Array | None = None,
     ) -> tuple[Judged, FoldOutput]:
         """Take messages in source order.
 
@@ -112,7 +116,7 @@ class InputFold:
         ----------
         source_time_us : int64[n]
             The source's timestamps.
-        keys : list of bytes or None, optional
+        keys : pyarrow.BinaryArray, optional
             Message keys; one that is not the message's instrument is refused, an absent one not.
         """
         judged = self._judge(messages, source_time_us, keys)
@@ -132,9 +136,9 @@ class InputFold:
 
     def _judge(
         self,
-        messages: list[bytes | None],
+        messages: pa.Array | list[bytes | None],
         source_time_us: Int64Array,
-        keys: list[bytes | None] | None,
+        keys: pa.Array | None,
     ) -> Judged:
         decoded = decode(messages)
         reasons = np.zeros(len(messages), np.int64)
@@ -152,10 +156,10 @@ class InputFold:
         return judged
 
     def _admit(self, rows: Rows, judged: Judged) -> None:
-        codes = self.catalog.codes(rows.venue, rows.instrument)
-        named = np.array([v is not None for v in rows.venue], np.bool_)
-        named &= np.array([i is not None for i in rows.instrument], np.bool_)
-        mark(rows.reasons, (codes == UNKNOWN) & named, Reason.UNKNOWN_INSTRUMENT)
+        codes_of_names = self.catalog.codes(rows.names)
+        unknown = (codes_of_names == UNKNOWN) & [None not in name for name in rows.names]
+        codes = codes_of_names[rows.name]
+        mark(rows.reasons, unknown[rows.name], Reason.UNKNOWN_INSTRUMENT)
         sound = np.flatnonzero(rows.reasons == 0)
         content = np.zeros(rows.row.size, np.uint64)
         if sound.size:
@@ -189,7 +193,7 @@ class InputFold:
                 "open_time_us": rows.event_time_us,
                 **{name: rows.numbers[name] for name in BAR_VALUES[:5]},
                 "quote_volume": np.full(rows.row.size, np.nan),
-                "trade_count": _floats(rows.longs["trade_count"]),
+                "trade_count": _floats(rows.trade_count),
             }
         else:
             columns |= rows.numbers
@@ -203,17 +207,28 @@ class InputFold:
         """Give the whole state as rows of ``state/folds``."""
         whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
         whole["active"] = np.array([self.active], np.int64)
-        pending = self._buffer.state()
-        whole |= {f"pending.{k}": v for k, v in pending.items()}
-        # Codes are local to a process, so the rows held name their instruments.
-        names = [f"{i.venue}|{i.instrument}" for i in self.catalog.instruments]
-        whole["catalog"] = np.frombuffer("\n".join(names).encode(), np.uint8)
+        whole |= self._pending_state()
         out: list[StateRow] = [(*_INPUT_KEY, "input", pack_arrays(whole))]
         for kind, states in self._family.states().items():
             for key, payload in zip(states.keys, states.payloads(), strict=True):
                 out.append((key[0], key[1], "/".join((kind, *key[2:])), payload))
         # The order in which series were met depends on where batches were cut.
         return sorted(out)
+
+    def _pending_state(self) -> Columns:
+        """Rows held, their instruments by name: codes are a process's own."""
+        pending = dict(self._buffer.state())
+        names: list[str] = []
+        if pending:
+            codes, inverse = np.unique(pending["instrument"], return_inverse=True)
+            held = [self.catalog.instruments[int(code)] for code in codes]
+            texts = np.array([f"{i.venue}|{i.instrument}" for i in held])
+            pending["instrument"] = np.argsort(np.argsort(texts))[inverse].astype(np.int64)
+            names = sorted(texts.tolist())
+        return {
+            "catalog": np.frombuffer("\n".join(names).encode(), np.uint8),
+            **{f"pending.{k}": v for k, v in pending.items()},
+        }
 
     def restore(self, rows: list[StateRow]) -> None:
         """Take up the state that :meth:`state` gave.
@@ -252,22 +267,23 @@ def _with_prefix(columns: Columns, prefix: str) -> Columns:
     return {k.removeprefix(prefix): v for k, v in columns.items() if k.startswith(prefix)}
 
 
-def _check_keys(rows: Rows, keys: list[bytes | None]) -> None:
+def _check_keys(rows: Rows, keys: pa.Array) -> None:
     """Refuse rows keyed by anything but their instrument.
 
     All venues of an instrument share the partition of its key; on another one its rows would be
     folded apart, to bars with the same name.
     """
-    encoded: dict[str | None, bytes | None] = {}
-    for i, (row, instrument) in enumerate(zip(rows.row.tolist(), rows.instrument, strict=True)):
-        key = keys[row]
-        if key is None or instrument is None:
-            continue
-        expected = encoded.get(instrument)
-        if expected is None:
-            expected = encoded[instrument] = instrument.encode("utf-8", "replace")
-        if key != expected:
-            rows.reasons[i] |= int(Reason.WRONG_KEY)
+    instruments = [name[1] for name in rows.names]
+    expected = pa.array(instruments, pa.string()).cast(pa.binary())
+    known = np.array([i is not None for i in instruments], np.bool_)
+    differ = keys_differ(
+        *binary_parts(keys),
+        keys.is_valid().to_numpy(zero_copy_only=False),
+        *binary_parts(expected),
+        rows.row,
+        rows.name,
+    )
+    mark(rows.reasons, differ & known[rows.name], Reason.WRONG_KEY)
 
 
 def _effective_time_us(rows: Rows) -> Int64Array:
@@ -280,7 +296,8 @@ def _effective_time_us(rows: Rows) -> Int64Array:
 def _interval_codes(rows: Rows) -> Int64Array:
     codes = {interval: i for i, interval in enumerate(INTERVALS)}
     # Rows with an unknown interval are refused already; any code serves for them.
-    return np.array([codes.get(i, 0) for i in rows.texts["interval"]], np.int64)
+    of_texts = [codes.get(i, 0) if i else 0 for i in rows.intervals]
+    return np.array(of_texts, np.int64)[rows.interval]
 
 
 def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
@@ -289,8 +306,8 @@ def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
 
 def _tops(rows: Rows) -> dict[str, npt.NDArray[np.float64]]:
     out = {}
-    for side, name in (("bids", "bid"), ("asks", "ask")):
-        best = [levels[0] if levels else (np.nan, np.nan) for levels in rows.texts[side]]
+    for sides, name in ((rows.bids, "bid"), (rows.asks, "ask")):
+        best = [levels[0] if levels else (np.nan, np.nan) for levels in sides]
         top = np.array(best, np.float64).reshape(-1, 2)
         out[f"{name}_price"], out[f"{name}_quantity"] = top[:, 0].copy(), top[:, 1].copy()
     return out

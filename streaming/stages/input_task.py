@@ -41,6 +41,7 @@ from streaming.stages.messages import (
     InputPosition,
     InputResult,
     bucket_of,
+    end_of_minute_us,
     event_type_of,
     input_name,
     merged_watermark_us,
@@ -97,9 +98,10 @@ class InputTask:
         self._note_offsets(offsets)
         self._write_bronze(source, rows, source_time_us)
         judged, output = self._fold.step(
-            rows["value"].to_pylist(), source_time_us, rows["key"].to_pylist()
+            rows["value"].combine_chunks(), source_time_us, rows["key"].combine_chunks()
         )
         self._counts.read += len(offsets)
+        self._counts.of_date += self._of_date(source_time_us)
         self._write_silver(judged)
         self._write_quarantine(source, rows, judged)
         self._take_output(output)
@@ -116,6 +118,12 @@ class InputTask:
             )
             self._write_bronze(event.source, rows, np.array([source_time_us], np.int64))
         self._take_output(self._fold.control(event))
+
+    def end(self, earliest_us: int) -> None:
+        """End a bounded input where it stands, so that its bars close."""
+        latest_us = end_of_minute_us(self._fold.admission.latest_us)
+        watermark_us = max(latest_us, earliest_us)
+        self.control(Control("end", watermark_us), self._next_offset, watermark_us)
 
     def _note_offsets(self, offsets: Int64Array) -> None:
         if self._first_offset < 0:
@@ -160,9 +168,17 @@ class InputTask:
     def _add_by_source_day(self, table: Table, rows: pa.Table, time_us: Int64Array) -> None:
         days = time_us // DAY_US
         for day in np.unique(days):
+            if not self._plan.takes_day(day_text(int(day))):
+                continue
             chosen = days == day
             part = rows if chosen.all() else rows.filter(pa.array(chosen))
             self._writer(table).add((day_text(int(day)),), part)
+
+    def _of_date(self, source_time_us: Int64Array) -> int:
+        if self._plan.date is None:
+            return source_time_us.size
+        day = np.datetime64(self._plan.date, "D").astype(np.int64)
+        return int(np.count_nonzero(source_time_us // DAY_US == day))
 
     def _write_silver(self, judged: Judged) -> None:
         rows = judged.rows
@@ -178,7 +194,8 @@ class InputTask:
         markets = self._fold.catalog.markets()
         codes, time_us = judged.codes[kept], rows.event_time_us[kept]
         for partition, part in by_market_and_day(silver, markets, codes, time_us):
-            self._writer(table).add(partition, part)
+            if self._plan.takes_day(partition[1]):
+                self._writer(table).add(partition, part)
 
     def _write_quarantine(self, source: str, rows: pa.Table, judged: Judged) -> None:
         refused = np.flatnonzero(judged.reasons)
@@ -245,7 +262,7 @@ class InputTask:
 
     def _write_gold(self, table: Table, parts: Any) -> None:
         for partition, rows in parts:
-            if self._plan.date is not None and partition[1] != self._plan.date:
+            if not self._plan.takes_day(partition[1]):
                 continue
             self._counts.gold[table.path] = self._counts.gold.get(table.path, 0) + rows.num_rows
             if self._plan.writes(table.path):

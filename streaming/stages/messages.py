@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from marketlake.analytics.admission import NO_TIME_US
 from marketlake.analytics.hashing import hash_text
-from marketlake.contracts.events import TOPICS, EventType
+from marketlake.contracts.events import INTERVAL_US, TOPICS, EventType
 from marketlake.lake.datafiles import DataFile
 from marketlake.settings.model import Settings
 from streaming.stages.merge_fold import MergeEvents
 
 BAR_WORLD: frozenset[EventType] = frozenset({"trade", "bar"})
 """Types whose inputs carry closes to step two; the others carry best bids and asks."""
+
+_MINUTE_US: Final = INTERVAL_US["1m"]
 
 
 def input_name(topic: str, partition: int) -> str:
@@ -56,6 +59,13 @@ class InputPosition(msgspec.Struct, frozen=True):
     active: bool = True
 
 
+def end_of_minute_us(latest_us: int) -> int:
+    """End of the minute that a time lies in; no time stays no time."""
+    if latest_us == NO_TIME_US:
+        return NO_TIME_US
+    return (latest_us // _MINUTE_US + 1) * _MINUTE_US
+
+
 def bucket_of(base: str, buckets: int) -> int:
     """Bucket of step two that a base asset belongs to."""
     return hash_text(base) % buckets
@@ -87,7 +97,10 @@ class BatchPlan:
     tables : frozenset of str or None
         Tables to write; None for all.
     date : str or None
-        Write gold rows of this UTC day only; None for all.
+        Write rows of this UTC day only; None for all.
+    ends_us : int or None
+        The input is bounded: each ends after its last row, at this time or at the end of its last
+        whole minute, the later. None where inputs go on.
     """
 
     lake: str
@@ -100,16 +113,28 @@ class BatchPlan:
     live: bool = True
     tables: frozenset[str] | None = None
     date: str | None = None
+    ends_us: int | None = None
 
     def writes(self, table: str) -> bool:
         """Tell whether a table is to be written."""
         return self.tables is None or table in self.tables
 
+    def takes_day(self, date: str) -> bool:
+        """Tell whether rows of a UTC day are to be written."""
+        return self.date is None or self.date == date
+
 
 class Counts(msgspec.Struct):
-    """Messages of a batch: every one read is in silver or in quarantine."""
+    """Messages of a batch: every one read is in silver or in quarantine.
+
+    Attributes
+    ----------
+    of_date : int
+        Messages read whose source timestamp lies on the plan's date.
+    """
 
     read: int = 0
+    of_date: int = 0
     silver: dict[str, int] = {}
     quarantined: int = 0
     reasons: dict[str, int] = {}
@@ -118,6 +143,7 @@ class Counts(msgspec.Struct):
     def add(self, other: Counts) -> None:
         """Add another count to this one."""
         self.read += other.read
+        self.of_date += other.of_date
         self.quarantined += other.quarantined
         for mine, theirs in (
             (self.silver, other.silver),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marketlake.analytics.arrays import Int64Array, UInt64Array
 from marketlake.analytics.hashing import combine, hash_strings
@@ -19,7 +20,9 @@ from marketlake.contracts.tables import (
     Table,
 )
 from streaming.stages.catalog import InstrumentCatalog
-from streaming.stages.decode import NO_LONG, Rows
+from streaming.stages.decode import binary_parts
+from streaming.stages.rows import SIDES, Rows
+from streaming.stages.scan import NO_LONG
 
 TABLE_OF: dict[EventType, Table] = {
     "trade": SILVER_TRADES,
@@ -37,15 +40,13 @@ def content_hashes(rows: Rows, codes: Int64Array, catalog: InstrumentCatalog) ->
     base = catalog.hashes()[np.maximum(codes, 0)]
     hashes = combine(base, rows.event_time_us, rows.sequence, *rows.numbers.values())
     if rows.event_type == "trade":
-        side = {None: 0, "buy": 1, "sell": 2}
-        sides = np.array([side.get(s, 3) for s in rows.texts["side"]], np.int64)
-        return combine(hashes, _text_hashes(rows.texts["trade_id"]), sides)
+        return combine(hashes, _arrow_hashes(rows.ids), rows.side)
     if rows.event_type == "bar":
-        return combine(hashes, _text_hashes(rows.texts["interval"]), rows.longs["trade_count"])
+        return combine(hashes, _interval_hashes(rows), rows.trade_count)
     if rows.event_type == "book":
-        for side_name in ("bids", "asks"):
-            levels = [np.array(side or (), np.float64).tobytes() for side in rows.texts[side_name]]
-            hashes = combine(hashes, _bytes_hashes(levels))
+        for sides in (rows.bids, rows.asks):
+            levels = [np.array(side or (), np.float64).tobytes() for side in sides]
+            hashes = combine(hashes, _arrow_hashes(pa.array(levels, pa.binary())))
     return hashes
 
 
@@ -55,32 +56,21 @@ def identity_hashes(
     """Hash of each row's key: by trade id, sequence or interval; else the content's."""
     base = combine(catalog.hashes()[np.maximum(codes, 0)], rows.event_time_us)
     if rows.event_type == "bar":
-        return combine(base, _text_hashes(rows.texts["interval"]))
+        return combine(base, _interval_hashes(rows))
     if rows.event_type == "trade":
-        ids = rows.texts["trade_id"]
-        named = np.array([i is not None for i in ids], np.bool_)
-        return np.where(named, combine(base, _text_hashes(ids)), content)
+        named = rows.ids.is_valid().to_numpy(zero_copy_only=False)
+        return np.where(named, combine(base, _arrow_hashes(rows.ids)), content)
     return np.where(rows.sequence != NO_LONG, combine(base, rows.sequence), content)
 
 
-def _text_hashes(texts: list[Any]) -> UInt64Array:
-    try:
-        array = pa.array(texts, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        array = pa.array([None if t is None else str(t) for t in texts], pa.string())
-    return _arrow_hashes(array)
-
-
-def _bytes_hashes(values: list[bytes]) -> UInt64Array:
-    return _arrow_hashes(pa.array(values, pa.binary()))
+def _interval_hashes(rows: Rows) -> UInt64Array:
+    return _arrow_hashes(pa.array(rows.intervals, pa.string()))[rows.interval]
 
 
 def _arrow_hashes(array: pa.Array) -> UInt64Array:
-    _, offsets, data = array.buffers()
-    return hash_strings(
-        np.frombuffer(offsets, np.int32)[: len(array) + 1],
-        np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8),
-    )
+    if not len(array):
+        return np.empty(0, np.uint64)
+    return hash_strings(*binary_parts(array))
 
 
 def silver_table(
@@ -101,19 +91,21 @@ def silver_table(
     }
     sequence = rows.sequence[picked]
     if rows.event_type == "trade":
-        columns["trade_id"] = _trade_ids(rows.texts["trade_id"], picked, content)
-        columns["side"] = pa.array(_pick(rows.texts["side"], picked), pa.string())
+        columns["trade_id"] = _trade_ids(rows.ids, picked, content)
+        columns["side"] = _side_array(rows.side[picked])
         columns["sequence"] = longs(sequence)
     elif rows.event_type == "bar":
-        columns["interval"] = pa.array(_pick(rows.texts["interval"], picked), pa.string())
-        columns["trade_count"] = longs(rows.longs["trade_count"][picked])
+        columns["interval"] = dictionary(
+            rows.interval[picked], pa.array(rows.intervals, pa.string())
+        )
+        columns["trade_count"] = longs(rows.trade_count[picked])
         columns["sequence"] = longs(sequence)
     else:
         hashed = content[picked].view(np.int64)
         columns["sequence"] = pa.array(np.where(sequence == NO_LONG, hashed, sequence))
     if rows.event_type == "book":
-        for side in ("bids", "asks"):
-            columns[side] = _levels(_pick(rows.texts[side], picked))
+        columns["bids"] = _levels(_pick(rows.bids, picked))
+        columns["asks"] = _levels(_pick(rows.asks, picked))
     schema = TABLE_OF[rows.event_type].file_schema
     return pa.table({name: columns[name] for name in schema.names})
 
@@ -124,17 +116,18 @@ def _pick(values: list[Any], picked: npt.NDArray[np.intp]) -> list[Any]:
     return [values[i] for i in picked]
 
 
-def _trade_ids(ids: list[Any], picked: npt.NDArray[np.intp], content: UInt64Array) -> pa.Array:
-    chosen = _pick(ids, picked)
-    if set(map(type, chosen)) <= {str}:
-        return pa.array(chosen, pa.string())
-    return pa.array(
-        [
-            f"{int(content[row]):016x}" if trade_id is None else str(trade_id)
-            for row, trade_id in zip(picked, chosen, strict=True)
-        ],
-        pa.string(),
-    )
+def _trade_ids(ids: pa.Array, picked: npt.NDArray[np.intp], content: UInt64Array) -> pa.Array:
+    chosen = ids if picked.size == len(ids) else ids.take(pa.array(picked))
+    if not chosen.null_count:
+        return chosen
+    hashed = pa.array([f"{int(content[row]):016x}" for row in picked], pa.string())
+    return pc.coalesce(chosen, hashed)
+
+
+def _side_array(side: Int64Array) -> pa.Array:
+    absent = side == 0
+    codes = pa.array((side - 1).astype(np.int32), mask=absent if absent.any() else None)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(SIDES[1:], pa.string()))
 
 
 def _levels(sides: list[list[tuple[float, float]]]) -> pa.Array:

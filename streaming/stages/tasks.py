@@ -73,6 +73,8 @@ def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
             else:
                 task.messages(source, rows)
     for task in tasks.values():
+        if plan.ends_us is not None:
+            task.end(plan.ends_us)
         yield _answers(list(task.finish()))
 
 
@@ -109,7 +111,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
     markets: list[str] = [i.market for i in output.instruments]
     for rows, columns in spread_rows(output):
         for partition, part in by_market_and_day(rows, markets, columns["buy"], columns["time_us"]):
-            if plan.date is not None and partition[1] != plan.date:
+            if not plan.takes_day(partition[1]):
                 continue
             counts.gold[GOLD_SPREADS.path] = counts.gold.get(GOLD_SPREADS.path, 0) + part.num_rows
             if plan.writes(GOLD_SPREADS.path):

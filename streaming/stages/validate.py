@@ -11,7 +11,8 @@ import numpy.typing as npt
 from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.contracts.events import INTERVAL_US, US_PER_SECOND, EventType
 from marketlake.contracts.reasons import Reason, mark
-from streaming.stages.decode import NO_LONG, Rows
+from streaming.stages.rows import UNKNOWN_SIDE, Rows
+from streaming.stages.scan import NO_LONG
 
 EARLIEST_EVENT_US: Final = 315_532_800 * US_PER_SECOND
 """1980-01-01: no electronic record of a market that we read is older."""
@@ -33,7 +34,6 @@ _QUANTITIES: Final[dict[EventType, tuple[str, ...]]] = {
     "book": (),
     "bar": ("volume",),
 }
-_SIDES: Final = frozenset({"buy", "sell", None})
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def validate(
     """
     if expected is not None and rows.event_type != expected:
         rows.reasons |= int(Reason.WRONG_TOPIC)
-    refused = (rows.reasons & int(Reason.MISSING_FIELD | Reason.INVALID_FIELD)) != 0
+    refused = rows.refused()
     for name in _PRICES[rows.event_type]:
         _check_price(rows.numbers[name], rows.reasons, refused)
     for name in _QUANTITIES[rows.event_type]:
         _check_quantity(rows.numbers[name], rows.reasons, refused)
     _check_time(rows, source_time_us, bounds)
     if rows.event_type == "trade":
-        _check_side(rows)
+        mark(rows.reasons, rows.side == UNKNOWN_SIDE, Reason.INVALID_FIELD)
     elif rows.event_type == "quote":
         crossed = rows.numbers["bid_price"] > rows.numbers["ask_price"]
         mark(rows.reasons, crossed, Reason.CROSSED_BOOK)
@@ -119,18 +119,8 @@ def _check_time(rows: Rows, source_time_us: Int64Array, bounds: TimeBounds) -> N
         mark(rows.reasons, ahead, Reason.TIME_AHEAD_OF_SOURCE)
 
 
-def _check_side(rows: Rows) -> None:
-    sides = rows.texts["side"]
-    if not set(sides) <= _SIDES:
-        mark(
-            rows.reasons,
-            np.array([side not in _SIDES for side in sides], np.bool_),
-            Reason.INVALID_FIELD,
-        )
-
-
 def _check_books(rows: Rows) -> None:
-    for i, (bids, asks) in enumerate(zip(rows.texts["bids"], rows.texts["asks"], strict=True)):
+    for i, (bids, asks) in enumerate(zip(rows.bids, rows.asks, strict=True)):
         if bids is None or asks is None or rows.reasons[i] & Reason.INVALID_FIELD:
             continue
         rows.reasons[i] |= int(_book_reasons(bids, asks))
@@ -159,16 +149,16 @@ def _book_reasons(bids: list[tuple[float, float]], asks: list[tuple[float, float
 
 
 def _check_bars(rows: Rows) -> None:
-    unknown = np.array([i not in INTERVAL_US for i in rows.texts["interval"]], np.bool_)
-    absent = np.array([i is None for i in rows.texts["interval"]], np.bool_)
-    mark(rows.reasons, unknown & ~absent, Reason.INVALID_FIELD)
-    counts = rows.longs["trade_count"]
+    unknown = np.array([i is not None and i not in INTERVAL_US for i in rows.intervals], np.bool_)
+    mark(rows.reasons, unknown[rows.interval], Reason.INVALID_FIELD)
+    counts = rows.trade_count
     mark(rows.reasons, (counts < 0) & (counts != NO_LONG), Reason.INVALID_FIELD)
     open_, high, low, close = (rows.numbers[n] for n in ("open", "high", "low", "close"))
     with np.errstate(invalid="ignore"):
         inconsistent = (high < np.fmax(open_, close)) | (low > np.fmin(open_, close))
     mark(rows.reasons, inconsistent, Reason.INCONSISTENT_BAR)
-    lengths = np.array([INTERVAL_US.get(i, 1) for i in rows.texts["interval"]], np.int64)
+    lengths_us = [INTERVAL_US.get(i, 1) if i else 1 for i in rows.intervals]
+    lengths = np.array(lengths_us, np.int64)[rows.interval]
     in_bounds = (rows.event_time_us >= EARLIEST_EVENT_US) & (rows.event_time_us < LATEST_EVENT_US)
     misaligned = (rows.event_time_us % lengths != 0) & in_bounds
     mark(rows.reasons, misaligned, Reason.INVALID_FIELD)

@@ -8,7 +8,9 @@ import math
 import pytest
 
 from marketlake.contracts.reasons import Reason
-from streaming.stages.decode import NESTING_MAX, NO_LONG, decode
+from streaming.stages.decode import decode
+from streaming.stages.general import NESTING_MAX
+from streaming.stages.scan import NO_LONG
 
 TRADE = {
     "type": "trade",
@@ -46,7 +48,7 @@ def test_a_trade_is_read_as_it_stands():
     assert rows.sequence.tolist() == [3]
     assert rows.numbers["price"].tolist() == [95_000.5]
     assert rows.numbers["quantity"].tolist() == [0.25]
-    assert rows.texts == {"trade_id": ["17"], "side": ["buy"]}
+    assert (rows.ids.to_pylist(), list(rows.side)) == (["17"], [1])
 
 
 def test_optional_fields_may_be_absent_or_null():
@@ -55,7 +57,7 @@ def test_optional_fields_may_be_absent_or_null():
         rows = one(dump(**dict.fromkeys(optional, absent)))
         assert rows.reasons.tolist() == [0]
         assert rows.sequence.tolist() == rows.received_time_us.tolist() == [NO_LONG]
-        assert rows.texts == {"trade_id": [None], "side": [None]}
+        assert (rows.ids.to_pylist(), list(rows.side)) == ([None], [0])
 
 
 @pytest.mark.parametrize(
@@ -143,8 +145,8 @@ def test_levels_of_a_book_may_be_texts_and_a_bad_one_is_invalid():
     good = {**book, "bids": [["1.5", 2], [1, "3"]], "asks": []}
     rows = one(json.dumps(good).encode())
     assert rows.reasons.tolist() == [0]
-    assert rows.texts["bids"] == [[(1.5, 2.0), (1.0, 3.0)]]
-    assert rows.texts["asks"] == [[]]
+    assert rows.bids == [[(1.5, 2.0), (1.0, 3.0)]]
+    assert rows.asks == [[]]
     for bids in ([["a", 1]], [[1]], [[1, 2, 3]], [None], {}, "[]"):
         reasons = one(json.dumps({**good, "bids": bids}).encode()).reasons
         assert reasons[0] & Reason.INVALID_FIELD

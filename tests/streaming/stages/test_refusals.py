@@ -12,7 +12,7 @@ import pytest
 from marketlake.contracts.reasons import Reason, reason_names
 from marketlake.feeds.simulator import CORRUPTIONS, fuzz_messages, labelled_fuzz_messages
 from marketlake.settings.model import load_settings
-from streaming.stages.decode import NESTING_MAX
+from streaming.stages.general import NESTING_MAX
 from streaming.stages.input_fold import InputFold
 from streaming.stages.silver import silver_table
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
-from streaming.stages.decode import NO_LONG, decode
+from streaming.stages.decode import decode
+from streaming.stages.scan import NO_LONG
 from streaming.stages.silver import (
     TABLE_OF,
     content_hashes,
@@ -36,7 +37,7 @@ BAR = {
 def hashed(*events):
     [rows] = decode([json.dumps(e).encode() for e in events]).rows.values()
     catalog = InstrumentCatalog()
-    codes = catalog.codes(rows.venue, rows.instrument)
+    codes = catalog.codes(rows.names)[rows.name]
     content = content_hashes(rows, codes, catalog)
     return rows, codes, catalog, content, identity_hashes(rows, codes, catalog, content)
 
@@ -130,7 +131,14 @@ def test_codes_follow_the_order_of_appearance_and_junk_is_not_remembered():
     catalog = InstrumentCatalog()
     venues = ["okx", None, "mtgox", "binance", "okx", "okx"]
     names = ["BTC-USDT", "BTC-USDT", "BTC-USD", "BTC-USDT", "BTC-USDT", "nonsense"]
-    assert catalog.codes(venues, names).tolist() == [0, UNKNOWN, UNKNOWN, 1, 0, UNKNOWN]
+    assert catalog.codes(list(zip(venues, names, strict=True))).tolist() == [
+        0,
+        UNKNOWN,
+        UNKNOWN,
+        1,
+        0,
+        UNKNOWN,
+    ]
     assert catalog.code("okx", "ETH-USDT") == 2
     assert len(catalog) == 3
     assert catalog.venues().to_pylist() == ["okx", "binance", "okx"]

@@ -1,0 +1,43 @@
+"""What made Spark fail, as one line for the operator."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+SPARK_ERRORS: Final = (PySparkException, Py4JError)
+"""What Spark's Python side raises: of a plan, a task, a query, or for want of a JVM."""
+
+_LAST_LINE: Final = 400
+_OWN_ERROR: Final = "LakeError: "
+_FULL: Final = ("No space left on device", "Disk quota exceeded")
+_FULL_PLACE: Final = re.compile(r"cannot write (\S+): |\((/\S+) \(")
+_FAILURES: Final[dict[str, str]] = {
+    "KAFKA_DATA_LOSS": (
+        "messages not read yet are gone from Kafka (retention, or a topic made anew); "
+        "start on a new --lake, or restore the topic"
+    ),
+    "TimeoutException": (
+        "the Kafka broker no longer answers; start again when it does: nothing was lost"
+    ),
+}
+
+
+def reason_of(error: object) -> str:
+    """Find the line that says why, in the text of whatever was raised."""
+    text = str(error)
+    if any(sign in text for sign in _FULL):
+        place = _FULL_PLACE.search(text)
+        where = f" ({place.group(1) or place.group(2)})" if place else ""
+        return f"the disk is full{where}; make room and start again: nothing was lost"
+    if _OWN_ERROR in text:
+        return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
+    known = next((message for sign, message in _FAILURES.items() if sign in text), None)
+    if known is not None:
+        return known
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
+    return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]
