@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from streaming.stages.texts import equal
+from streaming.stages.texts import RAW, equal
 
 _Bytes = npt.NDArray[np.uint8]
 _Offsets = npt.NDArray[np.int32]
@@ -100,14 +100,14 @@ class Scanned(NamedTuple):
     floats: Float64Array
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _spaces(data: _Bytes, at: int, end: int) -> int:
     while at < end and data[at] == _SPACE:
         at += 1
     return at
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _string_end(data: _Bytes, at: int, end: int) -> int:
     """Position of the closing quote; -1 where the string is not plain ASCII."""
     while at < end:
@@ -120,7 +120,7 @@ def _string_end(data: _Bytes, at: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _find(data: _Bytes, at: int, length: int, names: _Bytes, ends: Int64Array) -> int:
     """Index of a name; -1 where there is none."""
     for k in range(ends.size - 1):
@@ -129,7 +129,7 @@ def _find(data: _Bytes, at: int, length: int, names: _Bytes, ends: Int64Array) -
     return -1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _number(data: _Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Read ``-?digits[.digits]``; position behind it (-1: not plain), mantissa, decimals."""
     negative = at < end and data[at] == _MINUS
@@ -157,7 +157,7 @@ def _number(data: _Bytes, at: int, end: int) -> tuple[int, int, int]:
     return at, -mantissa if negative else mantissa, decimals
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _value(
     data: _Bytes, at: int, end: int, field: int, row: int, kind: Int64Array, side: Int64Array,
     starts: Int64Array, lengths: Int64Array, longs: Int64Array, floats: Float64Array,
@@ -203,7 +203,7 @@ def _value(
     return behind + 1 if quoted else behind
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always", **RAW)
 def _message(
     data: _Bytes, at: int, end: int, row: int, kind: Int64Array, side: Int64Array,
     starts: Int64Array, lengths: Int64Array, longs: Int64Array, floats: Float64Array,
@@ -260,12 +260,11 @@ def _message(
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _scan(
     data: _Bytes, offsets: _Offsets, kind: Int64Array, side: Int64Array, starts: Int64Array,
-    lengths: Int64Array, longs: Int64Array, floats: Float64Array,
+    lengths: Int64Array, longs: Int64Array, floats: Float64Array, follower: Int64Array,
 ) -> None:  # fmt: skip
-    follower = np.zeros(len(_FIELDS) + 1, np.int64)
     for row in range(kind.size):
         if not _message(
             data, offsets[row], offsets[row + 1], row, kind, side, starts, lengths, longs, floats,
@@ -293,5 +292,5 @@ def scan(data: _Bytes, offsets: _Offsets) -> Scanned:
         np.full((len(LONGS), n), NO_LONG, np.int64),
         np.full((len(FLOATS), n), np.nan),
     )
-    _scan(data, offsets, *scanned)
+    _scan(data, offsets, *scanned, np.zeros(len(_FIELDS) + 1, np.int64))
     return scanned

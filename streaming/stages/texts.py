@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -11,8 +13,12 @@ from marketlake.analytics.arrays import Int64Array
 _Bytes = npt.NDArray[np.uint8]
 _Offsets = npt.NDArray[np.int32]
 
+RAW: Final[dict[str, Any]] = {"cache": True, "nogil": True, "_nrt": False}
+"""Compiler options of loops that allocate nothing: without them numba counts references of every
+array at every call, five times the work of reading a message (0.98 us against 0.18 us)."""
 
-@njit(cache=True, nogil=True, inline="always")
+
+@njit(inline="always", **RAW)
 def equal(data: _Bytes, at: int, length: int, other: _Bytes, start: int, stop: int) -> bool:
     """Tell whether ``length`` bytes are those of ``other[start:stop]``."""
     if length != stop - start:
@@ -23,7 +29,7 @@ def equal(data: _Bytes, at: int, length: int, other: _Bytes, start: int, stop: i
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _group(
     data: _Bytes, starts: Int64Array, lengths: Int64Array, table: Int64Array,
     codes: Int64Array, firsts: Int64Array,
@@ -89,7 +95,7 @@ def group(
     return codes, texts
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _copy(data: _Bytes, starts: Int64Array, offsets: _Offsets, out: _Bytes) -> None:
     for row in range(starts.size):
         start, at = starts[row], offsets[row]
@@ -109,7 +115,7 @@ def gather(data: _Bytes, starts: Int64Array, lengths: Int64Array) -> tuple[_Offs
     return offsets, out
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _differ(
     offsets: _Offsets, data: _Bytes, valid: npt.NDArray[np.bool_], ends: _Offsets,
     texts: _Bytes, rows: Int64Array, codes: Int64Array, out: npt.NDArray[np.bool_],
