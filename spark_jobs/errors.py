@@ -14,6 +14,7 @@ from marketlake.local.errors import LocalError
 from marketlake.observability.logs import LogError
 from marketlake.observability.metrics import MetricsError
 from marketlake.settings.model import SettingsError
+from streaming.failures import SPARK_ERRORS, reason_of
 from streaming.runner import StreamError
 from streaming.sources.kafka import SourceError
 
@@ -44,6 +45,15 @@ def one_line(command: str) -> Iterator[None]:
         yield
     except _EXPECTED as error:
         typer.echo(f"{command}: {error}", err=True)
+        raise typer.Exit(1) from None
+    except SPARK_ERRORS as error:
+        typer.echo(f"{command}: {reason_of(error)}", err=True)
+        raise typer.Exit(1) from None
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        raise
+    except OSError as error:
+        typer.echo(f"{command}: {reason_of(error)}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo(f"{command}: interrupted", err=True)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from pyspark.sql import SparkSession
 
@@ -11,6 +16,9 @@ from marketlake.local.jars import spark_jar_paths
 from marketlake.local.java import find_java
 from marketlake.settings import environment
 
+_NOISE: Final = "WARNING: Using incubator modules"
+_filters: Final[list[subprocess.Popen[bytes]]] = []
+
 
 def job_session(name: str) -> SparkSession:
     """Start the session; under ``spark-submit`` master and jars are the cluster's."""
@@ -18,4 +26,34 @@ def job_session(name: str) -> SparkSession:
         return spark_session(name, master=None)
     # pyspark looks for Java in JAVA_HOME and on the PATH only.
     os.environ["JAVA_HOME"] = str(find_java().home)
-    return spark_session(name, jars=spark_jar_paths())
+    with _without_noise():
+        return spark_session(name, jars=spark_jar_paths())
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Keep one line of the JVM from the user, for which it has no switch.
+
+    What is started meanwhile writes its standard error through a filter, for as long as it lives.
+    """
+    grep = shutil.which("grep")
+    if grep is None:
+        yield
+        return
+    filtered = subprocess.Popen(
+        [grep, "--line-buffered", "-av", _NOISE],
+        stdin=subprocess.PIPE,
+        stdout=2,
+        # Ctrl-C in the terminal is not for the filter: it ends with what writes to it.
+        start_new_session=True,
+    )
+    _filters.append(filtered)
+    assert filtered.stdin is not None
+    ours = os.dup(2)
+    os.dup2(filtered.stdin.fileno(), 2)
+    filtered.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)

@@ -9,6 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from marketlake.lake.lease import lease
+from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.observed import observed
@@ -38,8 +40,12 @@ def stream_command(
             stream = settings.stream.model_copy(update={"max_offsets_per_batch": max_offsets})
             settings = settings.model_copy(update={"stream": stream})
         kafka = KafkaSource.parse(source)
-        # A source that does not answer is told before the seconds that Spark takes.
-        kafka.look()
+        # What is wrong with source or lake is told before the seconds that Spark takes.
+        _, inputs = kafka.look()
+        if until_idle:
+            kafka.require(inputs)
+        with lease(Storage(lake), "stream"):
+            pass
         spark = job_session("marketlake stream")
         with observed(kafka, settings.observability) as listener:
             runner = StreamRunner(spark, kafka, lake, settings, listener)

@@ -17,7 +17,7 @@ from marketlake.lake.manifests import Manifest
 from marketlake.settings.model import Settings
 from streaming.failures import SPARK_ERRORS, reason_of
 from streaming.pipeline import BatchListener, Pipeline
-from streaming.sources.kafka import KafkaSource, SourceError
+from streaming.sources.kafka import KafkaSource
 
 _POLL_S: Final = 0.1
 
@@ -60,7 +60,7 @@ class StreamRunner:
         self._listener = listener
         self._totals = {"batches": 0, "read": 0, "silver": 0, "quarantined": 0}
         cluster_id, inputs = source.look()
-        self._has_inputs = bool(inputs)
+        self._inputs = inputs
         self._last_seen_s: dict[str, float] = {}
         self._offsets: dict[str, int] = {}
         name = f"kafka cluster {cluster_id}, topics {source.prefix}.*"
@@ -89,12 +89,8 @@ class StreamRunner:
 
     def _run(self, *, until_idle: bool, complete: Callable[[], bool] | None) -> StreamSummary:
         self.pipeline.recover()
-        if until_idle and not self._has_inputs:
-            raise SourceError(
-                f"none of the topics {', '.join(self._source.topics)} exists at "
-                f"{self._source.bootstrap}; publish to one first, or name another prefix: "
-                "kafka:HOST:PORT/PREFIX"
-            )
+        if until_idle:
+            self._source.require(self._inputs)
         if until_idle and complete is not None:
             self._query(drain=False, until=complete)
         if not self._stop.is_set():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -20,6 +21,7 @@ from streaming.stages.messages import InputPosition, input_name
 
 _ANSWER_TIMEOUT_S: Final = 15.0
 _OFFSETS_TIMEOUT_S: Final = 3.0
+_REQUEST_TIMEOUT_MS: Final = 20_000
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -41,6 +43,7 @@ class KafkaSource:
 
     bootstrap: str
     prefix: str
+    _unanswered: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @classmethod
     def parse(cls, uri: str) -> KafkaSource:
@@ -99,6 +102,20 @@ class KafkaSource:
         }
         return str(metadata.cluster_id), inputs
 
+    def require(self, inputs: Mapping[str, InputPosition]) -> None:
+        """Refuse to drain what does not exist.
+
+        Raises
+        ------
+        SourceError
+            If there is no input.
+        """
+        if not inputs:
+            raise SourceError(
+                f"none of the topics {', '.join(self.topics)} exists at {self.bootstrap}; "
+                "publish to one first, or name another prefix: kafka:HOST:PORT/PREFIX"
+            )
+
     def end_offsets(self, inputs: Mapping[str, InputPosition | ManifestInput]) -> dict[str, int]:
         """Ask for the offset after the last message of each input, by name.
 
@@ -123,7 +140,11 @@ class KafkaSource:
                 failure = error
             else:
                 ends[names[place.topic, place.partition]] = end
-        if failure is not None:
+        if failure is None:
+            self._unanswered.clear()
+        elif not self._unanswered.is_set():
+            # Asked again and again: the first failure of a row is told.
+            self._unanswered.set()
             _LOG.warning(
                 "end offsets unknown",
                 extra={"bootstrap": self.bootstrap, "reason": str(failure)},
@@ -139,6 +160,11 @@ class KafkaSource:
             .option("subscribePattern", rf"{re.escape(self.prefix)}\.({names})")
             .option("startingOffsets", "earliest")
             .option("maxOffsetsPerTrigger", str(max_offsets_per_batch))
+            # A broker that goes away is told within a minute or so: Spark asks three times for
+            # the offsets, and Kafka's own limits are a minute a question and two a fetch.
+            .option("kafka.request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
+            .option("kafka.default.api.timeout.ms", str(_REQUEST_TIMEOUT_MS))
+            .option("kafkaConsumer.pollTimeoutMs", str(2 * _REQUEST_TIMEOUT_MS))
             # Offsets that are gone are an error: a lake must not have silent holes.
             .option("failOnDataLoss", "true")
             .option("kafka.max.partition.fetch.bytes", str(16 << 20))

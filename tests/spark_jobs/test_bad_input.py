@@ -1,0 +1,294 @@
+"""Bad input at the level of the command line: one clear line, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from marketlake.feeds.simulator.wire_corruption import fuzz_messages
+from marketlake.lake.query import open_lake
+from marketlake.local.broker import EmbeddedBroker
+from tests.streaming.lakes import (
+    Message,
+    assert_same,
+    fill,
+    market_messages,
+    publish,
+    settings_with,
+)
+
+pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
+
+OFFSETS = 1_500
+NOBODY = "kafka:127.0.0.1:1"
+TRACES = ("Traceback", "Caused by:", "\tat ", "java.lang.", "py4j.")
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on standard error, log lines apart."""
+        assert not [trace for trace in TRACES if trace in self.out + self.err], self.err
+        lines = [line for line in self.err.splitlines() if not line.startswith('{"event"')]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+    def failed_with(self, *parts: str) -> None:
+        assert self.code == 1, (self.out, self.err)
+        missing = [part for part in parts if part not in self.line]
+        assert not missing, self.err
+        assert self.out == ""
+
+
+def ended(process: subprocess.Popen[str], timeout_s: float = 300) -> Ended:
+    out, err = process.communicate(timeout=timeout_s)
+    return Ended(process.returncode, out, err)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts ``marketlake …`` as a process; what still runs at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **variables},
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A small disk of its own, given the mount options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "marketlake-test", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no disk of its own can be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[Message]:
+    return market_messages(seed=21, seconds=45, fuzz=40)
+
+
+@pytest.fixture(scope="module")
+def source(broker: EmbeddedBroker, messages: list[Message]) -> str:
+    return publish(broker, messages)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark: SparkSession, source: str, tmp_path_factory) -> Path:
+    lake = tmp_path_factory.mktemp("bad-input") / "lake"
+    fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
+    return lake
+
+
+def complete(spark: SparkSession, source: str, lake: Path) -> None:
+    fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
+
+
+def manifests(lake: Path) -> int:
+    return len(list(lake.glob("_marketlake/stream/manifests/*.json")))
+
+
+def wait_for_batch(process: subprocess.Popen[str], lake: Path, batches: int = 1) -> None:
+    deadline = time.monotonic() + 200
+    while manifests(lake) < batches:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no batch within 200 s"
+        time.sleep(0.05)
+
+
+def test_what_is_wrong_before_any_batch_is_one_line(start: Start, tmp_path: Path):
+    """All that needs no broker; the processes run two at a time, as most of them wait."""
+    unknown_key = tmp_path / "unknown.toml"
+    unknown_key.write_text("[stream]\nlatenes_ms = 3\n")
+    no_text = tmp_path / "bytes.toml"
+    no_text.write_bytes(b"\xff\xfe\x00")
+    lake = tmp_path / "absent"
+    stream = ("stream", "--lake", lake, "--source")
+    variable: dict[str, str] = {"MARKETLAKE_STRAEM__LATENESS_MS": "1"}
+    value: dict[str, str] = {"MARKETLAKE_STREAM__LATENESS_MS": "soon"}
+    day = ("batch", "process", "--lake", lake, "--date")
+    cases: list[tuple[tuple[object, ...], dict[str, str], tuple[str, ...]]] = [
+        ((*stream, NOBODY), {}, ("stream: no Kafka broker answers at 127.0.0.1:1", "start it")),
+        ((*stream, "kafka:nowhere"), {}, ("--source: 'kafka:nowhere'", "kafka:HOST:PORT")),
+        ((*stream, NOBODY, "--config", unknown_key), {}, ("stream.latenes_ms",)),
+        ((*stream, NOBODY, "--config", no_text), {}, (str(no_text), "can't decode")),
+        ((*stream, NOBODY), variable, ("unknown variable MARKETLAKE_STRAEM__LATENESS_MS",)),
+        ((*stream, NOBODY), value, ("stream.lateness_ms: input should be a valid integer",)),
+        ((*day, "2024-13-01"), {}, ("--date '2024-13-01' is no date", "2024-08-08")),
+        ((*day, "2024-08-08"), {}, ("batch process: no lake at", "marketlake stream")),
+        (("sql", "--lake", lake, "select 1"), {}, ("sql: no lake at", "check the path")),
+        (("tables", "--lake", lake), {}, ("tables: no lake at", "check the path")),
+        (("reconcile", "--lake", lake), {}, ("reconcile: no lake at",)),
+    ]
+    for pair in (cases[i : i + 2] for i in range(0, len(cases), 2)):
+        running = [start(*arguments, **variables) for arguments, variables, _ in pair]
+        for process, (_, _, parts) in zip(running, pair, strict=True):
+            ended(process).failed_with(*parts)
+    assert not lake.exists()
+
+
+def test_a_source_or_lake_that_cannot_be_used_is_told_before_spark_starts(
+    start: Start, broker: EmbeddedBroker, source: str, tmp_path: Path
+):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    absent = start(
+        "stream", "--source", f"kafka:{broker.bootstrap}/absent", "--lake", tmp_path / "lake",
+        "--until-idle",
+    )  # fmt: skip
+    under_file = start("stream", "--source", source, "--lake", file / "lake")
+    ended(absent).failed_with("none of the topics absent.trades", "publish to one first")
+    ended(under_file).failed_with("cannot write lake", str(file), "Not a directory")
+    assert file.read_text() == "no folder"
+
+
+def test_a_folder_that_may_not_be_written(
+    start: Start, source: str, mounted: Callable[[str], Path], tmp_path: Path
+):
+    if os.geteuid() == 0:
+        # Root may write into any folder, unless its disk is read-only.
+        folder, reason = mounted("size=1m,ro"), "Read-only file system"
+    else:
+        folder, reason = tmp_path / "closed", "Permission denied"
+        folder.mkdir(mode=0o555)
+    process = start("stream", "--source", source, "--lake", folder / "lake")
+    ended(process).failed_with("cannot write lake", reason, "check that the folder")
+
+
+def test_sql_that_is_wrong_and_a_day_without_bars(start: Start, undisturbed: Path):
+    query = start("sql", "--lake", undisturbed, "select close from gold.candles")
+    syntax = start("sql", "--lake", undisturbed, "selekt 1")
+    ended(query).failed_with("sql: ", "candles")
+    ended(syntax).failed_with("sql: ", "selekt")
+    day = start("batch", "process", "--lake", undisturbed, "--date", "1999-12-31")
+    ended(day).failed_with("1999-12-31", "bars", "select distinct date from gold.bars")
+
+
+def test_a_full_disk_stops_the_stream_and_loses_nothing(
+    start: Start,
+    spark: SparkSession,
+    source: str,
+    undisturbed: Path,
+    mounted: Callable[[str], Path],
+):
+    disk = mounted("size=2m")
+    lake = disk / "lake"
+    process = start(
+        "stream", "--source", source, "--lake", lake, "--until-idle", "--max-offsets", OFFSETS
+    )
+    ended(process).failed_with("stream: the disk is full", str(disk), "make room", "nothing was")
+    subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+    complete(spark, source, lake)
+    assert_same(undisturbed, lake)
+
+
+def test_a_broker_killed_in_mid_run(
+    start: Start,
+    spark: SparkSession,
+    messages: list[Message],
+    tmp_path: Path,
+):
+    lake, whole = tmp_path / "lake", tmp_path / "whole"
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        source = publish(broker, messages)
+        process = start(
+            "stream", "--source", source, "--lake", lake, "--until-idle", "--max-offsets", "300"
+        )
+        wait_for_batch(process, lake)
+        broker.kill()
+        ended(process, timeout_s=120).failed_with("broker no longer answers", "nothing was lost")
+        taken = manifests(lake)
+        broker.restart()
+        complete(spark, source, lake)
+        assert manifests(lake) > taken, "the broker was killed too late to be missed"
+        complete(spark, source, whole)
+    assert_same(whole, lake)
+
+
+def test_sigterm_ends_after_the_batch_and_a_second_writer_is_refused(
+    start: Start, spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
+):
+    lake = tmp_path / "lake"
+    arguments = ("stream", "--source", source, "--lake", lake, "--max-offsets", "300")
+    first = start(*arguments)
+    wait_for_batch(first, lake)
+    second = ended(start(*arguments, "--until-idle"))
+    second.failed_with(f"process {first.pid} writes lake", "wait for it, or stop it")
+    first.send_signal(signal.SIGTERM)
+    stopped = ended(first)
+    assert stopped.code == 0, stopped.err
+    assert "messages in" in stopped.out
+    logged = [json.loads(line) for line in stopped.err.splitlines()]
+    assert [line["event"] for line in logged] == ["batch"] * manifests(lake)
+    complete(spark, source, lake)
+    assert_same(undisturbed, lake)
+
+
+def test_a_checkpoint_of_another_pipeline(start: Start, source: str, tmp_path: Path):
+    commits = tmp_path / "lake/_marketlake/stream/checkpoint/commits"
+    commits.mkdir(parents=True)
+    (commits / "0").write_text('v1\n{"nextBatchWatermarkMs":0}')
+    process = start("stream", "--source", source, "--lake", tmp_path / "lake", "--until-idle")
+    ended(process).failed_with("another pipeline's checkpoint", "choose another --lake")
+    assert [path.name for path in commits.iterdir()] == ["0"]
+
+
+def test_every_fuzzed_message_is_in_silver_or_quarantine(
+    spark: SparkSession, broker: EmbeddedBroker, tmp_path: Path
+):
+    count = 100_000
+    topics = ("trade", "quote", "book", "bar")
+    junk = fuzz_messages(3, count)
+    source = publish(broker, ((topics[i % 4], b"k%d" % (i % 7), m) for i, m in enumerate(junk)))
+    summary = fill(spark, source, tmp_path / "lake", settings_with(max_offsets_per_batch=40_000))
+    assert summary.read == count
+    assert summary.silver + summary.quarantined == count
+    connection = open_lake(str(tmp_path / "lake"))
+    tables = ("trades", "quotes", "books", "bars", "quarantine")
+    rows = {
+        table: connection.sql(f"SELECT count(*) FROM silver.{table}").fetchone()[0]
+        for table in tables
+    }
+    assert sum(rows.values()) == count, rows
+    bronze = "SELECT count(*) FROM bronze.events WHERE source = 'kafka'"
+    assert connection.sql(bronze).fetchone() == (count,)
+    assert min(rows["trades"], rows["quotes"], rows["books"], rows["quarantine"]) > 0, rows
