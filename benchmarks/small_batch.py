@@ -60,7 +60,9 @@ class Lane:
 
     def publish(self, rows: int) -> list[float]:
         """Publish trades; give the seconds of each batch that took some of them."""
-        seen = max((p.batchId for p in self._query.recentProgress), default=-1)
+        # Progress without rows may bear the number of the batch that is still to come.
+        progress = self._query.recentProgress
+        seen = max((p.batchId for p in progress if p.numInputRows), default=-1)
         for number in range(rows):
             key, value = next(self._trades)
             self._producer.produce(self._topic, value, key)

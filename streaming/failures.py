@@ -15,19 +15,27 @@ _LAST_LINE: Final = 400
 _OWN_ERROR: Final = "LakeError: "
 _FULL: Final = ("No space left on device", "Disk quota exceeded")
 _FULL_PLACE: Final = re.compile(r"cannot write (\S+): |\((/\S+) \(")
+_NO_ANSWER: Final = (
+    "the Kafka broker{at} no longer answers; start again when it does: nothing was lost"
+)
 _FAILURES: Final[dict[str, str]] = {
     "KAFKA_DATA_LOSS": (
         "messages not read yet are gone from Kafka (retention, or a topic made anew); "
         "start on a new --lake, or restore the topic"
     ),
-    "TimeoutException": (
-        "the Kafka broker no longer answers; start again when it does: nothing was lost"
-    ),
+    "org.apache.kafka.common.errors.TimeoutException": _NO_ANSWER,
+    "Cannot fetch record for offset": _NO_ANSWER,
 }
 
 
-def reason_of(error: object) -> str:
-    """Find the line that says why, in the text of whatever was raised."""
+def reason_of(error: object, broker: str = "") -> str:
+    """Find the line that says why, in the text of whatever was raised.
+
+    Parameters
+    ----------
+    broker : str
+        ``host:port`` of the source, where there is one.
+    """
     text = str(error)
     if any(sign in text for sign in _FULL):
         place = _FULL_PLACE.search(text)
@@ -37,7 +45,7 @@ def reason_of(error: object) -> str:
         return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
     known = next((message for sign, message in _FAILURES.items() if sign in text), None)
     if known is not None:
-        return known
+        return known.replace("{at}", f" at {broker}" if broker else "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if "Error:" in line or "Exception:" in line]
     return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]

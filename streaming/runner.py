@@ -85,7 +85,7 @@ class StreamRunner:
             try:
                 return self._run(until_idle=until_idle, complete=complete)
             except SPARK_ERRORS as error:
-                raise StreamError(reason_of(error)) from error
+                raise StreamError(reason_of(error, self._source.bootstrap)) from error
 
     def _run(self, *, until_idle: bool, complete: Callable[[], bool] | None) -> StreamSummary:
         self.pipeline.recover()
@@ -147,7 +147,7 @@ class StreamRunner:
                 self._declare_idle()
         error = query.exception()
         if error is not None and not self._stop.is_set():
-            raise StreamError(reason_of(error)) from error
+            raise StreamError(reason_of(error, self._source.bootstrap)) from error
 
     def _finish_batch(self, query: StreamingQuery) -> None:
         while query.isActive and self.pipeline.busy:

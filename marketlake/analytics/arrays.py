@@ -52,6 +52,13 @@ def concat(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def distinct(codes: Int64Array) -> Int64Array:
+    """Give the different values of some integers, ascending; cheap where there is but one."""
+    if codes.size and (codes == codes[0]).all():
+        return codes[:1]
+    return np.unique(codes)
+
+
 def row_count(columns: Columns) -> int:
     """Count the rows of some columns."""
     return len(next(iter(columns.values()))) if columns else 0

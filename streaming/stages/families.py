@@ -215,7 +215,7 @@ def _state_rows(
 ) -> Int64Array:
     """State row of each catalog code that occurs."""
     rows = np.full(len(catalog), -1, np.int64)
-    for code in np.unique(instruments):
+    for code in np.flatnonzero(np.bincount(instruments, minlength=len(catalog))):
         instrument = catalog.instruments[int(code)]
         rows[code] = states.index((instrument.venue, instrument.instrument, *suffix))
     return rows
@@ -234,13 +234,12 @@ def _analyse(folds: SeriesFolds, bars: Columns, catalog: InstrumentCatalog) -> F
     if not row_count(bars):
         return FoldOutput()
     pairs = bars["instrument"] * len(INTERVALS) + bars["interval"]
-    unique, inverse = np.unique(pairs, return_inverse=True)
-    rows = np.empty(unique.size, np.int64)
-    for i, pair in enumerate(unique):
+    row_of = np.full(len(catalog) * len(INTERVALS), -1, np.int64)
+    for pair in np.flatnonzero(np.bincount(pairs, minlength=row_of.size)):
         instrument = catalog.instruments[int(pair) // len(INTERVALS)]
         interval = INTERVALS[int(pair) % len(INTERVALS)]
-        rows[i] = folds.series(instrument.venue, instrument.instrument, interval)
-    indicators, anomalies = folds.step({**bars, "series": rows[inverse]})
+        row_of[pair] = folds.series(instrument.venue, instrument.instrument, interval)
+    indicators, anomalies = folds.step({**bars, "series": row_of[pairs]})
     return FoldOutput(bars, indicators, anomalies)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, row_count
+from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, distinct, row_count
 from marketlake.analytics.bars import vwap
 from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.contracts.events import INTERVAL_US
@@ -48,7 +48,7 @@ def by_market_and_day(
     kinds = sorted(set(markets))
     market_code = np.array([kinds.index(m) for m in markets], np.int64)[codes]
     groups = market_code * (1 << 32) + time_us // DAY_US
-    for group in np.unique(groups):
+    for group in distinct(groups):
         chosen = groups == group
         part = rows if chosen.all() else rows.filter(pa.array(chosen))
         yield (kinds[int(group) >> 32], day_text(int(group) & 0xFFFFFFFF)), part

@@ -10,7 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from marketlake.analytics.admission import NO_TIME_US
-from marketlake.analytics.arrays import Columns, Int64Array, concat, pack_arrays, row_count
+from marketlake.analytics.arrays import (
+    Columns,
+    Int64Array,
+    concat,
+    distinct,
+    pack_arrays,
+    row_count,
+)
 from marketlake.contracts.control import SOURCE_PREFIX, Control, decode_control, encode_control
 from marketlake.contracts.instruments import QUOTE_ASSETS
 from marketlake.contracts.reasons import reason_names
@@ -167,7 +174,7 @@ class InputTask:
 
     def _add_by_source_day(self, table: Table, rows: pa.Table, time_us: Int64Array) -> None:
         days = time_us // DAY_US
-        for day in np.unique(days):
+        for day in distinct(days):
             if not self._plan.takes_day(day_text(int(day))):
                 continue
             chosen = days == day

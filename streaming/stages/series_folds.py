@@ -265,10 +265,10 @@ class SeriesFolds:
             return []
         keys = self.indicator_states.keys
         rows = np.full(len(keys), -1, np.int64)
-        for series in np.unique(bars["series"]):
-            key = keys[int(series)]
+        for number in np.flatnonzero(np.bincount(bars["series"], minlength=len(keys))):
+            key = keys[int(number)]
             if self._anomaly_intervals is None or key[2] in self._anomaly_intervals:
-                rows[series] = self.anomaly_states.index(key)
+                rows[number] = self.anomaly_states.index(key)
         watched = rows[bars["series"]] >= 0
         if not watched.any():
             return []

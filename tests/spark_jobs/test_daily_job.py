@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from spark_jobs.export import FOLDER
 from spark_jobs.file_day import GOLD_OF_DAY
 from streaming.recompute import BatchHistory
 from streaming.stages.gold import GOLD_INDICATORS
-
-from ..streaming.lakes import Message, assert_same, fill, publish, settings_with
+from tests.streaming.lakes import Message, assert_same, fill, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker]
 
@@ -127,7 +127,7 @@ def summary_by_hand(lake: Path, day: date) -> dict[tuple[str, str], dict[str, An
         origin = "trades" if "trades" in set(all_bars["origin"]) else "venue"
         own = all_bars[all_bars["origin"] == origin].sort_values("open_time")
         closes = own["close"].tolist()
-        steps = [math.log(b / a) for a, b in zip(closes, closes[1:], strict=False)]
+        steps = [math.log(b / a) for a, b in pairwise(closes)]
         legs = [
             float(row["net_bps"])
             for _, row in spreads.iterrows()
