@@ -14,7 +14,7 @@ from marketlake.local.errors import LocalError
 from marketlake.observability.logs import LogError
 from marketlake.observability.metrics import MetricsError
 from marketlake.settings.model import SettingsError
-from streaming.failures import SPARK_ERRORS, reason_of
+from streaming.failures import SPARK_ERRORS, full_disk, reason_of
 from streaming.runner import StreamError
 from streaming.sources.kafka import SourceError
 
@@ -43,18 +43,21 @@ def one_line(command: str) -> Iterator[None]:
     """Turn an expected failure into one line and exit code 1."""
     try:
         yield
-    except _EXPECTED as error:
-        typer.echo(f"{command}: {error}", err=True)
-        raise typer.Exit(1) from None
-    except SPARK_ERRORS as error:
-        typer.echo(f"{command}: {reason_of(error)}", err=True)
-        raise typer.Exit(1) from None
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # Whoever read our output has seen enough: no failure of ours.
         raise
-    except OSError as error:
-        typer.echo(f"{command}: {reason_of(error)}", err=True)
+    except _EXPECTED as error:
+        text = str(error)
+        _say(command, full_disk(text) or text)
+        raise typer.Exit(1) from None
+    except (*SPARK_ERRORS, OSError) as error:
+        _say(command, reason_of(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo(f"{command}: interrupted", err=True)
         raise typer.Exit(130) from None
+
+
+def _say(command: str, text: str) -> None:
+    # Causes from below may hold line breaks of their own.
+    typer.echo(f"{command}: {' '.join(text.split())}", err=True)

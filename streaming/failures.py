@@ -37,10 +37,9 @@ def reason_of(error: object, broker: str = "") -> str:
         ``host:port`` of the source, where there is one.
     """
     text = str(error)
-    if any(sign in text for sign in _FULL):
-        place = _FULL_PLACE.search(text)
-        where = f" ({place.group(1) or place.group(2)})" if place else ""
-        return f"the disk is full{where}; make room and start again: nothing was lost"
+    full = full_disk(text)
+    if full is not None:
+        return full
     if _OWN_ERROR in text:
         return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
     known = next((message for sign, message in _FAILURES.items() if sign in text), None)
@@ -49,3 +48,12 @@ def reason_of(error: object, broker: str = "") -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if "Error:" in line or "Exception:" in line]
     return (causes[-1] if causes else lines[0] if lines else "unknown")[:_LAST_LINE]
+
+
+def full_disk(text: str) -> str | None:
+    """Tell of a full disk, where that is what an error's text says."""
+    if not any(sign in text for sign in _FULL):
+        return None
+    place = _FULL_PLACE.search(text)
+    where = f" ({place.group(1) or place.group(2)})" if place else ""
+    return f"the disk is full{where}; make room and start again: nothing was lost"
