@@ -33,6 +33,8 @@ LOCAL: Final[Mapping[str, str]] = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",
+    # Delta reads a table's log in 50 tasks by default; on a laptop most of that is their start.
+    "spark.databricks.delta.snapshotPartitions": "2",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOG_SETTINGS}",
 }
 

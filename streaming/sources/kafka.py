@@ -21,7 +21,8 @@ from streaming.stages.messages import InputPosition, input_name
 
 _ANSWER_TIMEOUT_S: Final = 15.0
 _OFFSETS_TIMEOUT_S: Final = 3.0
-_REQUEST_TIMEOUT_MS: Final = 20_000
+_REQUEST_TIMEOUT_MS: Final = 10_000
+_CALL_TIMEOUT_MS: Final = 15_000
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -163,8 +164,8 @@ class KafkaSource:
             # A broker that goes away is told within a minute or so: Spark asks three times for
             # the offsets, and Kafka's own limits are a minute a question and two a fetch.
             .option("kafka.request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
-            .option("kafka.default.api.timeout.ms", str(_REQUEST_TIMEOUT_MS))
-            .option("kafkaConsumer.pollTimeoutMs", str(2 * _REQUEST_TIMEOUT_MS))
+            .option("kafka.default.api.timeout.ms", str(_CALL_TIMEOUT_MS))
+            .option("kafkaConsumer.pollTimeoutMs", str(2 * _CALL_TIMEOUT_MS))
             # Offsets that are gone are an error: a lake must not have silent holes.
             .option("failOnDataLoss", "true")
             .option("kafka.max.partition.fetch.bytes", str(16 << 20))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
+from marketlake.contracts.events import EventType
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
 from marketlake.lake.query import open_lake
 from marketlake.local.broker import EmbeddedBroker
+from spark_jobs.cli import app
 from tests.streaming.lakes import (
     Message,
     assert_same,
@@ -30,6 +35,7 @@ from tests.streaming.lakes import (
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
 OFFSETS = 1_500
+FORKED = Path(__file__).with_name("forked_cli.py")
 NOBODY = "kafka:127.0.0.1:1"
 TRACES = ("Traceback", "Caused by:", "\tat ", "java.lang.", "py4j.")
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -54,6 +60,13 @@ class Ended:
         missing = [part for part in parts if part not in self.line]
         assert not missing, self.err
         assert self.out == ""
+
+
+@dataclass(frozen=True)
+class Case:
+    arguments: tuple[object, ...]
+    parts: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def ended(process: subprocess.Popen[str], timeout_s: float = 300) -> Ended:
@@ -104,7 +117,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.fixture(scope="module")
 def messages() -> list[Message]:
-    return market_messages(seed=21, seconds=45, fuzz=40)
+    return market_messages(seed=21, seconds=30, fuzz=40)
 
 
 @pytest.fixture(scope="module")
@@ -135,54 +148,71 @@ def wait_for_batch(process: subprocess.Popen[str], lake: Path, batches: int = 1)
         time.sleep(0.05)
 
 
-def test_what_is_wrong_before_any_batch_is_one_line(start: Start, tmp_path: Path):
-    """All that needs no broker; the processes run two at a time, as most of them wait."""
+def run_all(*cases: Case) -> None:
+    """Run command lines at once that end before Spark starts; each fails with its parts."""
+    asked = [([*map(str, case.arguments)], case.variables) for case in cases]
+    done = subprocess.run(
+        [sys.executable, str(FORKED)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    for case, (code, out, err) in zip(cases, json.loads(done.stdout), strict=True):
+        Ended(code, out, err).failed_with(*case.parts)
+
+
+def test_what_is_wrong_with_the_command_line_is_one_line(tmp_path: Path):
     unknown_key = tmp_path / "unknown.toml"
     unknown_key.write_text("[stream]\nlatenes_ms = 3\n")
     no_text = tmp_path / "bytes.toml"
     no_text.write_bytes(b"\xff\xfe\x00")
     lake = tmp_path / "absent"
     stream = ("stream", "--lake", lake, "--source")
-    variable: dict[str, str] = {"MARKETLAKE_STRAEM__LATENESS_MS": "1"}
-    value: dict[str, str] = {"MARKETLAKE_STREAM__LATENESS_MS": "soon"}
     day = ("batch", "process", "--lake", lake, "--date")
-    cases: list[tuple[tuple[object, ...], dict[str, str], tuple[str, ...]]] = [
-        ((*stream, NOBODY), {}, ("stream: no Kafka broker answers at 127.0.0.1:1", "start it")),
-        ((*stream, "kafka:nowhere"), {}, ("--source: 'kafka:nowhere'", "kafka:HOST:PORT")),
-        ((*stream, NOBODY, "--config", unknown_key), {}, ("stream.latenes_ms",)),
-        ((*stream, NOBODY, "--config", no_text), {}, (str(no_text), "can't decode")),
-        ((*stream, NOBODY), variable, ("unknown variable MARKETLAKE_STRAEM__LATENESS_MS",)),
-        ((*stream, NOBODY), value, ("stream.lateness_ms: input should be a valid integer",)),
-        ((*day, "2024-13-01"), {}, ("--date '2024-13-01' is no date", "2024-08-08")),
-        ((*day, "2024-08-08"), {}, ("batch process: no lake at", "marketlake stream")),
-        (("sql", "--lake", lake, "select 1"), {}, ("sql: no lake at", "check the path")),
-        (("tables", "--lake", lake), {}, ("tables: no lake at", "check the path")),
-        (("reconcile", "--lake", lake), {}, ("reconcile: no lake at",)),
-    ]
-    for pair in (cases[i : i + 2] for i in range(0, len(cases), 2)):
-        running = [start(*arguments, **variables) for arguments, variables, _ in pair]
-        for process, (_, _, parts) in zip(running, pair, strict=True):
-            ended(process).failed_with(*parts)
+    misspelt = {"MARKETLAKE_STRAEM__LATENESS_MS": "1"}
+    unfit = {"MARKETLAKE_STREAM__LATENESS_MS": "soon"}
+    run_all(
+        Case((*stream, NOBODY), ("stream: no Kafka broker answers at 127.0.0.1:1", "start it")),
+        Case((*stream, "kafka:nowhere"), ("--source: 'kafka:nowhere'", "kafka:HOST:PORT")),
+        Case((*stream, "ftp://x/y"), ("--source: 'ftp://x/y'", "kafka:HOST:PORT")),
+        Case((*stream, NOBODY, "--config", unknown_key), ("stream.latenes_ms",)),
+        Case((*stream, NOBODY, "--config", no_text), (str(no_text), "can't decode")),
+        Case((*stream, NOBODY, "--config", tmp_path / "no.toml"), ("no.toml", "No such file")),
+        Case((*stream, NOBODY), ("unknown variable MARKETLAKE_STRAEM__LATENESS_MS",), misspelt),
+        Case((*stream, NOBODY), ("stream.lateness_ms: input should be a valid integer",), unfit),
+        Case((*day, "2024-13-01"), ("--date '2024-13-01' is no date", "2024-08-08")),
+        Case((*day, "2024-08-08"), ("batch process: no lake at", "marketlake stream")),
+        Case(("sql", "--lake", lake, "select 1"), ("sql: no lake at", "check the path")),
+        Case(("tables", "--lake", lake), ("tables: no lake at", "check the path")),
+        Case(("reconcile", "--lake", lake), ("reconcile: no lake at",)),
+    )
     assert not lake.exists()
 
 
 def test_a_source_or_lake_that_cannot_be_used_is_told_before_spark_starts(
-    start: Start, broker: EmbeddedBroker, source: str, tmp_path: Path
+    broker: EmbeddedBroker, source: str, tmp_path: Path
 ):
     file = tmp_path / "file"
     file.write_text("no folder")
-    absent = start(
-        "stream", "--source", f"kafka:{broker.bootstrap}/absent", "--lake", tmp_path / "lake",
-        "--until-idle",
-    )  # fmt: skip
-    under_file = start("stream", "--source", source, "--lake", file / "lake")
-    ended(absent).failed_with("none of the topics absent.trades", "publish to one first")
-    ended(under_file).failed_with("cannot write lake", str(file), "Not a directory")
+    absent = f"kafka:{broker.bootstrap}/absent"
+    run_all(
+        Case(
+            ("stream", "--source", absent, "--lake", tmp_path / "lake", "--until-idle"),
+            ("none of the topics absent.trades", "publish to one first"),
+        ),
+        Case(
+            ("stream", "--source", source, "--lake", file / "lake"),
+            ("cannot write lake", str(file), "Not a directory"),
+        ),
+        Case(("stream", "--source", source, "--lake", "s3a://b/lake"), ("lake s3a://b/lake",)),
+    )
     assert file.read_text() == "no folder"
 
 
 def test_a_folder_that_may_not_be_written(
-    start: Start, source: str, mounted: Callable[[str], Path], tmp_path: Path
+    source: str, mounted: Callable[[str], Path], tmp_path: Path
 ):
     if os.geteuid() == 0:
         # Root may write into any folder, unless its disk is read-only.
@@ -190,17 +220,28 @@ def test_a_folder_that_may_not_be_written(
     else:
         folder, reason = tmp_path / "closed", "Permission denied"
         folder.mkdir(mode=0o555)
-    process = start("stream", "--source", source, "--lake", folder / "lake")
-    ended(process).failed_with("cannot write lake", reason, "check that the folder")
+    run_all(
+        Case(
+            ("stream", "--source", source, "--lake", folder / "lake"),
+            ("cannot write lake", reason, "check that the folder"),
+        )
+    )
 
 
-def test_sql_that_is_wrong_and_a_day_without_bars(start: Start, undisturbed: Path):
-    query = start("sql", "--lake", undisturbed, "select close from gold.candles")
-    syntax = start("sql", "--lake", undisturbed, "selekt 1")
-    ended(query).failed_with("sql: ", "candles")
-    ended(syntax).failed_with("sql: ", "selekt")
-    day = start("batch", "process", "--lake", undisturbed, "--date", "1999-12-31")
-    ended(day).failed_with("1999-12-31", "bars", "select distinct date from gold.bars")
+def test_sql_that_is_wrong(undisturbed: Path):
+    run_all(
+        Case(("sql", "--lake", undisturbed, "select * from gold.candles"), ("sql: ", "candles")),
+        Case(("sql", "--lake", undisturbed, "selekt 1"), ("sql: ", "selekt")),
+    )
+
+
+def test_a_day_without_bars(spark: SparkSession, undisturbed: Path):
+    # In this process, whose Spark runs already.
+    day = ["batch", "process", "--lake", str(undisturbed), "--date", "1999-12-31"]
+    done = CliRunner().invoke(app, day)
+    Ended(done.exit_code, done.stdout, done.stderr).failed_with(
+        "1999-12-31", "bars", "select distinct date from gold.bars"
+    )
 
 
 def test_a_full_disk_stops_the_stream_and_loses_nothing(
@@ -210,7 +251,8 @@ def test_a_full_disk_stops_the_stream_and_loses_nothing(
     undisturbed: Path,
     mounted: Callable[[str], Path],
 ):
-    disk = mounted("size=2m")
+    needed = sum(file.stat().st_size for file in undisturbed.rglob("*") if file.is_file())
+    disk = mounted(f"size={needed // 2}")
     lake = disk / "lake"
     process = start(
         "stream", "--source", source, "--lake", lake, "--until-idle", "--max-offsets", OFFSETS
@@ -229,13 +271,14 @@ def test_a_broker_killed_in_mid_run(
 ):
     lake, whole = tmp_path / "lake", tmp_path / "whole"
     with EmbeddedBroker(tmp_path / "broker") as broker:
-        source = publish(broker, messages)
+        source = publish(broker, messages[:3_000])
         process = start(
             "stream", "--source", source, "--lake", lake, "--until-idle", "--max-offsets", "300"
         )
         wait_for_batch(process, lake)
         broker.kill()
-        ended(process, timeout_s=120).failed_with("broker no longer answers", "nothing was lost")
+        said = f"stream: the Kafka broker at {broker.bootstrap} no longer answers"
+        ended(process, timeout_s=120).failed_with(said, "nothing was lost")
         taken = manifests(lake)
         broker.restart()
         complete(spark, source, lake)
@@ -272,23 +315,30 @@ def test_a_checkpoint_of_another_pipeline(start: Start, source: str, tmp_path: P
     assert [path.name for path in commits.iterdir()] == ["0"]
 
 
+def routed(value: bytes) -> Message:
+    """Give a message the topic and the key it asks for, as far as it still does."""
+    known: tuple[EventType, ...] = get_args(EventType)
+    asked = re.search(rb'"type":"(\w+)"', value)
+    event_type = next((t for t in known if asked and asked.group(1) == t.encode()), "trade")
+    instrument = re.search(rb'"instrument":"([^"]*)"', value)
+    return event_type, instrument.group(1) if instrument else None, value
+
+
 def test_every_fuzzed_message_is_in_silver_or_quarantine(
     spark: SparkSession, broker: EmbeddedBroker, tmp_path: Path
 ):
     count = 100_000
-    topics = ("trade", "quote", "book", "bar")
-    junk = fuzz_messages(3, count)
-    source = publish(broker, ((topics[i % 4], b"k%d" % (i % 7), m) for i, m in enumerate(junk)))
+    source = publish(broker, map(routed, fuzz_messages(3, count)))
     summary = fill(spark, source, tmp_path / "lake", settings_with(max_offsets_per_batch=40_000))
     assert summary.read == count
     assert summary.silver + summary.quarantined == count
     connection = open_lake(str(tmp_path / "lake"))
     tables = ("trades", "quotes", "books", "bars", "quarantine")
     rows = {
-        table: connection.sql(f"SELECT count(*) FROM silver.{table}").fetchone()[0]
+        table: connection.execute(f"SELECT count(*) FROM silver.{table}").fetchall()[0][0]
         for table in tables
     }
     assert sum(rows.values()) == count, rows
     bronze = "SELECT count(*) FROM bronze.events WHERE source = 'kafka'"
-    assert connection.sql(bronze).fetchone() == (count,)
+    assert connection.execute(bronze).fetchall() == [(count,)]
     assert min(rows["trades"], rows["quotes"], rows["books"], rows["quarantine"]) > 0, rows
