@@ -96,7 +96,9 @@ def silver_table(
         columns["sequence"] = longs(sequence)
     elif rows.event_type == "bar":
         columns["interval"] = dictionary(
-            rows.interval[picked], pa.array(rows.intervals, pa.string())
+            # Parquet takes no null among a dictionary's values; no row kept lacks its interval.
+            rows.interval[picked],
+            pa.array([i or "" for i in rows.intervals], pa.string()),
         )
         columns["trade_count"] = longs(rows.trade_count[picked])
         columns["sequence"] = longs(sequence)

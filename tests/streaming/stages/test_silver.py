@@ -144,3 +144,17 @@ def test_codes_follow_the_order_of_appearance_and_junk_is_not_remembered():
     assert catalog.venues().to_pylist() == ["okx", "binance", "okx"]
     assert catalog.names().to_pylist() == ["BTC-USDT", "BTC-USDT", "ETH-USDT"]
     assert catalog.markets() == ["spot"] * 3
+
+
+def test_a_refused_bar_without_an_interval_leaves_no_null_in_the_dictionary():
+    # Parquet's writer refuses a dictionary with a null among its values.
+    bar = b'{"type":"bar","venue":"binance","instrument":"BTC-USDT","event_time_us":%d,"open":1,"high":1,"low":1,"close":1,"volume":1%s}'  # noqa: E501
+    time_us = 1_700_000_000_000_000 // 60_000_000 * 60_000_000
+    rows = decode([bar % (time_us, b',"interval":"1m"'), bar % (time_us, b"")]).rows["bar"]
+    catalog = InstrumentCatalog()
+    codes = catalog.codes(rows.names)[rows.name]
+    content = content_hashes(rows, codes, catalog)
+    table = silver_table(rows, rows.reasons == 0, codes, catalog, content)
+    interval = table["interval"].combine_chunks()
+    assert interval.to_pylist() == ["1m"]
+    assert interval.dictionary.null_count == 0
