@@ -5,7 +5,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, Consumer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_CREATE_TIME,
+    Consumer,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from marketlake.feeds.publish import (
@@ -56,6 +62,18 @@ def test_a_broker_that_is_down_is_told_within_the_bound() -> None:
         assert time.monotonic() - started < 5
 
 
+def end_offset(consumer: Consumer, partition: TopicPartition) -> int:
+    """Ask for the end of a partition; one that was made just now may have no leader yet."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=10)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def read_topic(bootstrap: str, topic: str, partitions: int) -> Iterator[tuple[int, bytes, bytes]]:
     """Give (partition, key, value) of all that stands in a topic, in each partition's order."""
     consumer = Consumer(
@@ -63,7 +81,7 @@ def read_topic(bootstrap: str, topic: str, partitions: int) -> Iterator[tuple[in
     )
     for partition in range(partitions):
         here = TopicPartition(topic, partition, OFFSET_BEGINNING)
-        _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        high = end_offset(consumer, TopicPartition(topic, partition))
         consumer.assign([here])
         for _ in range(high):
             message = consumer.poll(10)
