@@ -18,7 +18,9 @@ from streaming.runner import StreamRunner
 from streaming.sources.kafka import KafkaSource
 
 
-def take(spark: SparkSession, bootstrap: str, workload: Workload, lake: Path) -> Result:
+def take(
+    spark: SparkSession, bootstrap: str, workload: Workload, lake: Path, reader: str
+) -> Result:
     """Drain one workload into a new lake; give what it cost."""
     shutil.rmtree(lake, ignore_errors=True)
     batches: list[float] = []
@@ -26,7 +28,8 @@ def take(spark: SparkSession, bootstrap: str, workload: Workload, lake: Path) ->
     def note(_manifest: Manifest, seconds: float) -> None:
         batches.append(seconds)
 
-    settings = load_settings(stream={"max_offsets_per_batch": workload.offsets_per_batch})
+    stream = {"max_offsets_per_batch": workload.offsets_per_batch, "kafka_reader": reader}
+    settings = load_settings(stream=stream)
     source = KafkaSource(bootstrap, workload.prefix)
     result = Result("pipeline", workload.rows, batches=batches)
     with measured(result):
@@ -42,12 +45,14 @@ def main() -> int:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--lake", type=Path, required=True, help="scratch folder")
     parser.add_argument("--cold", action="store_true", help="no warm-up")
+    parser.add_argument("--reader", choices=("workers", "spark"), default="workers")
     add_workload_arguments(parser)
     options = parser.parse_args()
     spark = bench_session("pipeline")
     if not options.cold:
-        take(spark, options.bootstrap, WARM_UP, options.lake / "warm-up")
-    result = take(spark, options.bootstrap, workload_of(options), options.lake / "lake")
+        take(spark, options.bootstrap, WARM_UP, options.lake / "warm-up", options.reader)
+    lake = options.lake / "lake"
+    result = take(spark, options.bootstrap, workload_of(options), lake, options.reader)
     result.warm = not options.cold
     result.print()
     spark.stop()

@@ -44,6 +44,7 @@ CONTENDERS: Final[dict[str, tuple[str, ...]]] = {
     BASE: ("floor.py", "--floor", "1"),
     "floor2": ("floor.py", "--floor", "2"),
     "pipeline": ("pipeline.py",),
+    "pipeline-spark-reader": ("pipeline.py", "--reader", "spark"),
     "flink": ("flink.py",),
 }
 _DEFAULT: Final = (BASE, "floor2", "pipeline")
@@ -208,7 +209,7 @@ def compete(
                     f"rows/s, CPU {run.cpu_s:.1f} s, load {os.getloadavg()[0]:.1f}",
                     flush=True,
                 )
-                if name == "pipeline":
+                if name.startswith("pipeline"):
                     wrong = problems(work / "lakes" / name / "lake", workload)
                     if wrong:
                         raise SystemExit("the pipeline's lake is wrong: " + "; ".join(wrong))
@@ -219,7 +220,7 @@ def main() -> int:
     """Run the competition; print the table and write the JSON."""
     parser = argparse.ArgumentParser(description="The pipeline against its floors and rivals.")
     parser.add_argument("contenders", nargs="*", default=_DEFAULT, metavar="CONTENDER",
-                        help=f"of {', '.join(CONTENDERS)} (all but flink)")  # fmt: skip
+                        help=f"of {', '.join(CONTENDERS)} (floors and pipeline)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--cold", action="store_true", help="without the warm-up")
     parser.add_argument("--work", type=Path, default=default_work_dir(), help="scratch folder")

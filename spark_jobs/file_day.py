@@ -22,10 +22,10 @@ from marketlake.lake.errors import LakeError
 from marketlake.settings.model import Settings
 from spark_jobs.errors import JobError
 from spark_jobs.file_input import NANOSECONDS_AS_LONG, FileInput, days_of, read_messages
-from streaming.pipeline import run_steps
 from streaming.recompute import day_start_us
 from streaming.stages.gold import GOLD_INDICATORS
 from streaming.stages.messages import BatchPlan, Counts
+from streaming.steps import run_steps
 
 GOLD_OF_DAY: Final = (
     GOLD_BARS.path,

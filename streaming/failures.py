@@ -12,7 +12,7 @@ SPARK_ERRORS: Final = (PySparkException, Py4JError)
 """What Spark's Python side raises: of a plan, a task, a query, or for want of a JVM."""
 
 _LAST_LINE: Final = 400
-_OWN_ERROR: Final = "LakeError: "
+_OWN_ERRORS: Final = ("LakeError: ", "FetchError: ")
 _FULL: Final = ("No space left on device", "Disk quota exceeded")
 _FULL_PLACE: Final = re.compile(r"cannot write (\S+): |\((/\S+) \(")
 _NO_ANSWER: Final = (
@@ -40,8 +40,9 @@ def reason_of(error: object, broker: str = "") -> str:
     full = full_disk(text)
     if full is not None:
         return full
-    if _OWN_ERROR in text:
-        return text.split(_OWN_ERROR, 1)[1].splitlines()[0]
+    for sign in _OWN_ERRORS:
+        if sign in text:
+            return text.split(sign, 1)[1].splitlines()[0]
     known = next((message for sign, message in _FAILURES.items() if sign in text), None)
     if known is not None:
         return known.replace("{at}", f" at {broker}" if broker else "")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
-import msgspec
 from pyspark.sql import DataFrame
 
 from marketlake.contracts.control import Control, encode_control
@@ -28,7 +26,7 @@ from streaming.stages.messages import (
     MergeResult,
     end_of_minute_us,
 )
-from streaming.stages.tasks import ANSWER_DDL, INPUT_COLUMNS, step_one, step_two
+from streaming.steps import answers_of_rows, results_of
 
 PIPELINE: Final = "stream"
 APPLICATION: Final = "marketlake-stream"
@@ -37,6 +35,9 @@ COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), GOLD_INDICATORS.path, S
 
 BatchListener = Callable[[Manifest, float], None]
 """Called with each batch's manifest and the seconds it took, after its commits."""
+
+StepOne = Callable[[BatchPlan], DataFrame | None]
+"""Gives the answers of step one over the messages of a batch; None where there are none."""
 
 
 class Pipeline:
@@ -77,8 +78,8 @@ class Pipeline:
 
     @property
     def checkpoint(self) -> str:
-        """Where the Spark query keeps its offsets."""
-        return self.storage.path(f"_marketlake/{PIPELINE}/checkpoint")
+        """Where the Spark query keeps its offsets, relative to the lake."""
+        return f"_marketlake/{PIPELINE}/checkpoint"
 
     @property
     def busy(self) -> bool:
@@ -95,10 +96,11 @@ class Pipeline:
         """
         self.last = self._manifests.last()
         if self.last is None:
-            if self.storage.exists(f"_marketlake/{PIPELINE}/checkpoint/commits/0"):
+            if self.storage.exists(f"{self.checkpoint}/commits/0"):
                 raise LakeError(
-                    f"{self.checkpoint} holds the progress of a query but the lake has no "
-                    "manifest: it is another pipeline's checkpoint; choose another --lake"
+                    f"{self.storage.path(self.checkpoint)} holds the progress of a query but the "
+                    "lake has no manifest: it is another pipeline's checkpoint; choose "
+                    "another --lake"
                 )
             self._tables.create_all()
             return
@@ -107,22 +109,20 @@ class Pipeline:
                 f"lake {self._lake} was filled from {self.last.source}, not from {self._source}: "
                 "choose another --lake, or the source it belongs to"
             )
-        if self.last.spark_batch >= 0 and not self.storage.list(
-            f"_marketlake/{PIPELINE}/checkpoint/offsets"
-        ):
+        if self.last.spark_batch >= 0 and not self.storage.list(f"{self.checkpoint}/offsets"):
             raise LakeError(
-                f"{self.checkpoint} is gone but the lake holds batches that it knew: restore it "
-                "from a backup, or start on a new --lake"
+                f"{self.storage.path(self.checkpoint)} is gone but the lake holds batches that it "
+                "knew: restore it from a backup, or start on a new --lake"
             )
         self._commit(self.last)
 
-    def process(self, frame: DataFrame, spark_batch: int) -> None:
+    def process(self, spark_batch: int, step_one: StepOne) -> None:
         """Take one batch of the Spark query; a batch that was decided before is not repeated."""
         with self._lock:
             if self.last is not None and spark_batch <= self.last.spark_batch:
                 self._commit(self.last)
                 return
-            self._run(frame, "messages", spark_batch)
+            self._run("messages", spark_batch, step_one)
 
     def control(self, spark: Any, events: dict[str, Control]) -> None:
         """Write control events at the present position of inputs, and let the folds take them."""
@@ -149,7 +149,8 @@ class Pipeline:
                 "value binary, time_us long",
             ).selectExpr("*", "timestamp_micros(time_us) AS source_timestamp")
             frame = frame.repartition(len(rows), "topic", "partition")
-            self._run(frame, "control", self.last.spark_batch if self.last else -1)
+            decided = self.last.spark_batch if self.last else -1
+            self._run("control", decided, lambda plan: answers_of_rows(frame, plan))
 
     def end_events(self) -> dict[str, Control]:
         """Events that end every active input, each at the end of its last whole minute."""
@@ -176,7 +177,7 @@ class Pipeline:
                 )
         return inputs
 
-    def _run(self, frame: DataFrame, kind: str, spark_batch: int) -> None:
+    def _run(self, kind: str, spark_batch: int, step_one: StepOne) -> None:
         started = time.monotonic()
         sequence = self.last.sequence + 1 if self.last else 0
         state_files = self.last.state_files if self.last else {}
@@ -192,7 +193,8 @@ class Pipeline:
             inputs=self._inputs(),
             state_files={n: f"{f.table}/{f.path}" for n, f in state_files.items()},
         )
-        results = run_steps(frame, plan)
+        answers = step_one(plan)
+        results = results_of(answers, plan) if answers is not None else ([], [])
         if not results[0]:
             return
         manifest = self._manifest(plan, kind, spark_batch, *results)
@@ -283,25 +285,3 @@ class Pipeline:
                 f"batch {manifest.sequence}: {damaged[0].table}/{damaged[0].path} is absent or "
                 "was changed after the batch was decided; restore it from a backup of the lake"
             )
-
-
-def run_steps(frame: DataFrame, plan: BatchPlan) -> tuple[list[InputResult], list[MergeResult]]:
-    """Run both steps over the rows of a frame, whose partitions hold whole inputs in order."""
-    answers = (
-        frame.select(*INPUT_COLUMNS)
-        .mapInArrow(partial(step_one, plan=plan), ANSWER_DDL)
-        .repartition(plan.settings.stream.merge_buckets, "bucket")
-        .mapInArrow(partial(step_two, plan=plan), ANSWER_DDL)
-        .collect()
-    )
-    inputs = [
-        msgspec.msgpack.decode(bytes(row["payload"]), type=InputResult)
-        for row in answers
-        if row["kind"] == "input"
-    ]
-    merges = [
-        msgspec.msgpack.decode(bytes(row["payload"]), type=MergeResult)
-        for row in answers
-        if row["kind"] == "merge"
-    ]
-    return sorted(inputs, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)

@@ -14,9 +14,10 @@ from marketlake.contracts.tables import BRONZE_EVENTS
 from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
-from streaming.pipeline import PIPELINE, run_steps
+from streaming.pipeline import PIPELINE
 from streaming.stages.messages import BatchPlan, InputPosition, InputResult, MergeResult
 from streaming.stages.tasks import INPUT_COLUMNS
+from streaming.steps import run_steps
 
 _SETTLED = timedelta(days=1)
 """How far all inputs must have passed a day before it counts as settled: an anomaly that began in

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +19,9 @@ from marketlake.settings.model import Settings
 from streaming.failures import SPARK_ERRORS, reason_of
 from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.kafka import KafkaSource
+from streaming.sources.kafka_offsets import planned_ranges
+from streaming.stages.messages import BatchPlan
+from streaming.steps import answers_of_ranges, answers_of_rows
 
 _POLL_S: Final = 0.1
 
@@ -117,7 +121,7 @@ class StreamRunner:
         writer = (
             self._source.read(self._spark, stream.max_offsets_per_batch)
             .writeStream.queryName("marketlake")
-            .option("checkpointLocation", self.pipeline.checkpoint)
+            .option("checkpointLocation", self.pipeline.storage.path(self.pipeline.checkpoint))
             .foreachBatch(self._batch)
         )
         if drain:
@@ -134,7 +138,16 @@ class StreamRunner:
         if self._stop.is_set():
             # Not decided, so a restart plans and takes the very same messages.
             raise _StoppedError
-        self.pipeline.process(frame, spark_batch)
+        self.pipeline.process(spark_batch, partial(self._step_one, frame, spark_batch))
+
+    def _step_one(self, frame: DataFrame, spark_batch: int, plan: BatchPlan) -> DataFrame | None:
+        if self._settings.stream.kafka_reader == "spark":
+            return answers_of_rows(frame, plan)
+        # Of the frame nothing is read: that it came says that the offsets are planned.
+        ranges = planned_ranges(self.pipeline.storage, self.pipeline.checkpoint, spark_batch)
+        if not ranges:
+            return None
+        return answers_of_ranges(self._spark, plan, self._source.bootstrap, ranges)
 
     def _wait(
         self, query: StreamingQuery, until: Callable[[], bool], *, declare_idle: bool

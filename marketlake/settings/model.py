@@ -42,6 +42,9 @@ class StreamSettings(_Section):
     """A partition without a message for so long is idle: it no longer holds others back."""
     max_offsets_per_batch: int = Field(500_000, ge=1)
     """Messages a batch over all partitions."""
+    kafka_reader: Literal["workers", "spark"] = "workers"
+    """Who fetches messages: the Python workers, straight from the broker, or Spark's own reader,
+    which passes them through the JVM. The lake is the same."""
     trigger_ms: int = Field(1_000, ge=0)
     """Pause between batches of a continuous run."""
     merge_buckets: int = Field(1, ge=1, le=1_024)

@@ -166,6 +166,8 @@ class KafkaSource:
             .option("kafka.request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
             .option("kafka.default.api.timeout.ms", str(_CALL_TIMEOUT_MS))
             .option("kafkaConsumer.pollTimeoutMs", str(2 * _CALL_TIMEOUT_MS))
+            # What an open transaction wrote is not planned yet.
+            .option("kafka.isolation.level", "read_committed")
             # Offsets that are gone are an error: a lake must not have silent holes.
             .option("failOnDataLoss", "true")
             .option("kafka.max.partition.fetch.bytes", str(16 << 20))

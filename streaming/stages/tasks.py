@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from marketlake.contracts.tables import GOLD_SPREADS
 from marketlake.lake.datafiles import DataFileWriter
 from marketlake.lake.storage import Storage
+from streaming.sources.kafka_fetch import OffsetRange, fetcher
 from streaming.stages.gold import by_market_and_day, spread_rows
 from streaming.stages.input_task import InputTask, control_of, is_control
 from streaming.stages.merge_fold import MergeFold
@@ -53,6 +54,23 @@ _FROZEN: Final[list[bool]] = []
 def merge_name(bucket: int) -> str:
     """Name of the state of a bucket of step two."""
     return f"merge-{bucket}"
+
+
+def step_one_from_kafka(
+    batches: Iterator[pa.RecordBatch],
+    plan: BatchPlan,
+    bootstrap: str,
+    shares: Sequence[Sequence[OffsetRange]],
+) -> Iterator[pa.RecordBatch]:
+    """Fetch and fold the messages of the shares whose numbers the batches hold."""
+    _freeze_once()
+    for batch in batches:
+        for share in batch.column(0).to_pylist():
+            for span in shares[share]:
+                task = InputTask(plan, span.topic, span.partition)
+                for rows in fetcher(bootstrap).read(span):
+                    task.messages("kafka", rows)
+                yield _answers(list(task.finish()))
 
 
 def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
