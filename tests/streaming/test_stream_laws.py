@@ -56,6 +56,14 @@ def test_law_2_merge_buckets_do_not_show(
     assert_same(undisturbed, tmp_path / "lake")
 
 
+def test_law_2_who_fetches_the_messages_does_not_show(
+    spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
+):
+    settings = settings_with(kafka_reader="spark", max_offsets_per_batch=20_000)
+    fill(spark, source, tmp_path / "lake", settings)
+    assert_same(undisturbed, tmp_path / "lake")
+
+
 def test_law_4_every_message_is_in_silver_or_in_quarantine(undisturbed: Path, messages):
     rows = open_lake(str(undisturbed))
     silver = sum(
