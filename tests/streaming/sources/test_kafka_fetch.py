@@ -119,7 +119,7 @@ def test_messages_that_retention_took_are_told(broker):
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     for future in admin.delete_records([TopicPartition(topic, 0, 2)]).values():
         future.result(30)
-    with pytest.raises(FetchError, match="from offset 0 to 3: messages .* are gone from Kafka"):
+    with pytest.raises(FetchError, match=r"from offset 0 to 3: messages .* are gone from Kafka"):
         fetched(broker, topic, 0, 3)
     assert [r[2] for r in fetched(broker, topic, 2, 3)] == [b"c"]
 
@@ -184,7 +184,7 @@ def test_ranges_are_dealt_evenly_and_each_once():
     sizes = [70, 10, 30, 30, 20, 20]
     ranges = [OffsetRange("t", i, 0, size) for i, size in enumerate(sizes)]
     shares = share_out(ranges, 2)
-    assert sorted((r.partition for share in shares for r in share)) == list(range(6))
+    assert sorted(r.partition for share in shares for r in share) == list(range(6))
     assert [sum(r.end for r in share) for share in shares] == [90, 90]
     assert share_out(ranges[:1], 4) == [[ranges[0]]]
     assert share_out([], 4) == []

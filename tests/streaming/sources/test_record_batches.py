@@ -100,14 +100,14 @@ def test_a_flipped_bit_is_told():
 
 
 @given(junk=st.binary(min_size=1, max_size=80), count=st.integers(1, 1_000))
-def test_records_that_go_beyond_their_batch_are_told_or_read_within_it(junk, count):
+def test_records_that_go_beyond_their_batch_are_refused_or_read_within_it(junk, count):
     batch = bytearray(written([(0, None, b"x", [])])[:61]) + junk
     struct.pack_into(">i", batch, 8, len(batch) - 12)
     struct.pack_into(">i", batch, 57, count)
     try:
         rows = read(with_checksum(batch), -(2**62))
-    except RecordBatchError as error:
-        assert "ends in mid-record" in str(error)
+    except RecordBatchError:
+        pass
     else:
         assert sum(len(r[1] or b"") + len(r[2] or b"") for r in rows) <= len(junk)
 
