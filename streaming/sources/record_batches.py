@@ -18,7 +18,7 @@ from kafka.record.util import calc_crc32c
 from numba import njit
 
 from marketlake.analytics.arrays import Int64Array
-from streaming.stages.texts import RAW
+from marketlake.analytics.compiled import RAW, copy_bytes
 
 _Bytes = npt.NDArray[np.uint8]
 _Ends = npt.NDArray[np.int32]
@@ -189,14 +189,14 @@ class _Columns:
         self._time_ms = np.empty(count, np.int64)
         self._ends = np.zeros((2, count + 1), np.int32)
         self._null = np.zeros((2, count), np.bool_)
-        self._data = np.empty((2, size), np.uint8)
+        self._data = (np.empty(size, np.uint8), np.empty(size, np.uint8))
         self._cursor = np.zeros(3, np.int64)
 
     def add(self, batch: RecordBatch, part: _Bytes, start: int, end: int) -> None:
         append_ms = -1 if batch.append_ms is None else batch.append_ms
         sound = _read(
             part, batch.count, batch.first_offset, batch.base_ms, append_ms, start, end,
-            self._offset, self._time_ms, self._ends, self._null, self._data, self._cursor,
+            self._offset, self._time_ms, self._ends, self._null, *self._data, self._cursor,
         )  # fmt: skip
         if not sound:
             raise RecordBatchError(f"the batch at {batch.first_offset} ends in mid-record")
@@ -219,7 +219,7 @@ class _Columns:
     def _binary(self, which: int, n: int) -> pa.Array:
         null = self._null[which, :n]
         bitmap = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
-        ends, data = self._ends[which, : n + 1], self._data[which, : self._cursor[1 + which]]
+        ends, data = self._ends[which, : n + 1], self._data[which][: self._cursor[1 + which]]
         return pa.Array.from_buffers(
             pa.binary(), n, [bitmap, pa.py_buffer(ends), pa.py_buffer(data)]
         )
@@ -243,7 +243,7 @@ def _varint(data: _Bytes, at: int, end: int) -> tuple[np.int64 | int, int]:
 def _read(
     data: _Bytes, count: int, base_offset: int, base_ms: int, append_ms: int, start: int, end: int,
     offset: Int64Array, time_ms: Int64Array, ends: _Ends, null: npt.NDArray[np.bool_],
-    out: _Bytes, cursor: Int64Array,
+    keys: _Bytes, values: _Bytes, cursor: Int64Array,
 ) -> bool:  # fmt: skip
     """Read the records of one batch behind those at the cursor; False where they are unsound."""
     at, row = 0, cursor[0]
@@ -266,8 +266,7 @@ def _read(
             if wanted:
                 to = cursor[1 + which]
                 null[which, row] = size < 0
-                for i in range(size):
-                    out[which, to + i] = data[at + i]
+                copy_bytes(keys if which == 0 else values, to, data, at, max(size, 0))
                 cursor[1 + which] = to + max(size, 0)
                 ends[which, row + 1] = cursor[1 + which]
             at += max(size, 0)

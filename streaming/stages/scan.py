@@ -15,7 +15,8 @@ import numpy.typing as npt
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from streaming.stages.texts import RAW, equal
+from marketlake.analytics.compiled import RAW
+from streaming.stages.texts import equal
 
 _Bytes = npt.NDArray[np.uint8]
 _Offsets = npt.NDArray[np.int32]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from marketlake.analytics.arrays import Int64Array
+from marketlake.analytics.compiled import RAW, copy_bytes
 
 _Bytes = npt.NDArray[np.uint8]
 _Offsets = npt.NDArray[np.int32]
-
-RAW: Final[dict[str, Any]] = {"cache": True, "nogil": True, "_nrt": False}
-"""Compiler options of loops that allocate nothing: without them numba counts references of every
-array at every call, five times the work of reading a message (0.98 us against 0.18 us)."""
 
 
 @njit(inline="always", **RAW)
@@ -98,9 +93,8 @@ def group(
 @njit(**RAW)
 def _copy(data: _Bytes, starts: Int64Array, offsets: _Offsets, out: _Bytes) -> None:
     for row in range(starts.size):
-        start, at = starts[row], offsets[row]
-        for i in range(offsets[row + 1] - at):
-            out[at + i] = data[start + i]
+        at = offsets[row]
+        copy_bytes(out, at, data, starts[row], offsets[row + 1] - at)
 
 
 def gather(data: _Bytes, starts: Int64Array, lengths: Int64Array) -> tuple[_Offsets, _Bytes]:

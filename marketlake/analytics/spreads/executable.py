@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
+from marketlake.analytics.compiled import RAW
 from marketlake.analytics.spreads.pricing import spread
 from marketlake.analytics.spreads.universe import Universe
 
@@ -25,7 +26,7 @@ PAIR_WIDTH: Final = 8
 """Words of an open opportunity: since (µs), peak net bps, and its figures when last priced."""
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _emit(
     pairs: Float64Array, pair: int, status: int, now_us: int, buy: int, sell: int,
     buy_time_us: int, sell_time_us: int, count: int, out_int: Int64Array, out_float: Float64Array,
@@ -41,7 +42,7 @@ def _emit(
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _expire(
     universe: Universe, base: int, pair_start: Int64Array, pairs: Float64Array,
     opened: Int64Array, time_us: Int64Array, now_us: int, max_age_us: int, count: int,
@@ -64,7 +65,7 @@ def _expire(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _price_pair(
     universe: Universe, pair: int, buy: int, sell: int, pairs: Float64Array, opened: Int64Array,
     bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
@@ -103,7 +104,7 @@ def _price_pair(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _room(universe: Universe, instrument: Int64Array, start: int, stop: int) -> int:
     """Rows that one moment may give at the most."""
     need = 0
@@ -114,7 +115,7 @@ def _room(universe: Universe, instrument: Int64Array, start: int, stop: int) -> 
     return need
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _price_around(
     universe: Universe, i: int, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
@@ -144,7 +145,7 @@ def _price_around(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _scan(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
@@ -187,7 +188,7 @@ def _scan(
     return start, count
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _expire_all(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     time_us: Int64Array, watermark_us: int, max_age_us: int, out_int: Int64Array,

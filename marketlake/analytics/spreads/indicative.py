@@ -9,13 +9,14 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
+from marketlake.analytics.compiled import RAW
 from marketlake.analytics.spreads.pricing import spread
 from marketlake.analytics.spreads.universe import Universe
 
 NO_CLOSE_US: Final = -(2**62)
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _study(
     universe: Universe,
     close: Float64Array,
@@ -26,12 +27,11 @@ def _study(
     price: Float64Array,
     volume: Float64Array,
     max_age_us: int,
+    seen: Int64Array,
     out_int: Int64Array,
     out_float: Float64Array,
 ) -> int:
-    count = 0
-    seen = np.full(universe.member_start.size, -1, np.int64)
-    start = 0
+    count = start = 0
     while start < time_us.size:
         stop = start
         now_us, k = time_us[start], interval[start]
@@ -41,6 +41,7 @@ def _study(
                 close[k, instrument[stop]] = price[stop]
                 close_time_us[k, instrument[stop]] = now_us
             stop += 1
+        prices, times_us = close[k], close_time_us[k]
         for row in range(start, stop):
             base = universe.base[instrument[row]]
             if seen[base] == start:
@@ -56,9 +57,9 @@ def _study(
                         universe,
                         buy,
                         sell,
-                        close[k],
-                        close[k],
-                        close_time_us[k],
+                        prices,
+                        prices,
+                        times_us,
                         now_us,
                         max_age_us,
                     )
@@ -66,10 +67,10 @@ def _study(
                         best = gross_bps - fees_bps
                         out_int[0, count], out_int[1, count] = now_us, k
                         out_int[2, count], out_int[3, count] = buy, sell
-                        out_int[4, count] = now_us - close_time_us[k, buy]
-                        out_int[5, count] = now_us - close_time_us[k, sell]
-                        out_float[0, count] = close[k, buy]
-                        out_float[1, count] = close[k, sell]
+                        out_int[4, count] = now_us - times_us[buy]
+                        out_int[5, count] = now_us - times_us[sell]
+                        out_float[0, count] = prices[buy]
+                        out_float[1, count] = prices[sell]
                         out_float[2, count] = rate
                         out_float[3, count], out_float[4, count] = gross_bps, fees_bps
             if best > -np.inf:
@@ -121,6 +122,7 @@ class IndicativeSpreads:
             bars["close"],
             bars["volume"],
             self.max_age_us,
+            np.full(self.universe.member_start.size, -1, np.int64),
             out_int,
             out_float,
         )

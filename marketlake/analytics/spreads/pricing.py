@@ -8,12 +8,13 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
+from marketlake.analytics.compiled import RAW
 from marketlake.analytics.spreads.universe import Universe
 
 BPS: Final = 1e4
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def _direct(
     universe: Universe,
     sold: int,
@@ -47,7 +48,7 @@ def _direct(
     return best_rate, best_fee
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def conversion(
     universe: Universe,
     sold: int,
@@ -88,7 +89,7 @@ def conversion(
     return np.nan, 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(**RAW)
 def spread(
     universe: Universe,
     buy: int,
