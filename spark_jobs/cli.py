@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Any, Final
 
-from spark_jobs.registry import BATCH_JOBS, COMMANDS
+import typer
+from typer.core import TyperCommand
+
+from spark_jobs.registry import BATCH_JOBS, COMMANDS, Job
+
+_STYLE: Final[dict[str, Any]] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in the list of all, and imports it when it is to run."""
+
+    job: Job
+
+    def load(self) -> Any:
+        """Import the command, with its parameters."""
+        alone = typer.Typer(**_STYLE)
+        alone.command(self.name)(self.job.load())
+        return typer.main.get_command(alone)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """Let the command itself read its arguments; what runs is what the context names."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def _add(group: typer.Typer, jobs: dict[str, Job]) -> None:
+    for name, job in jobs.items():
+        lazy = type("LazyCommand", (LazyCommand,), {"job": job})
+        group.command(name, cls=lazy, help=job.doc)(_never_called)
+
+
+def _never_called() -> None:
+    """Stand where typer wants a function: the one of the job is imported later."""
+
 
 app = typer.Typer(
     name="marketlake",
     help="Market data from many venues, made into a lake that people can trust.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **_STYLE,
 )
 batch = typer.Typer(help="Bounded jobs.", no_args_is_help=True)
 app.add_typer(batch, name="batch")
-for _name, _function in COMMANDS.items():
-    app.command(_name)(_function)
-for _name, _function in BATCH_JOBS.items():
-    batch.command(_name)(_function)
+_add(app, COMMANDS)
+_add(batch, BATCH_JOBS)
 
 
 def main() -> None:

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
-from marketlake.feeds.publish import PublishError, UnsupportedTargetError
-from marketlake.feeds.recorded.records import RecordedDataError
-from marketlake.lake.errors import LakeError
-from marketlake.local.errors import LocalError
-from marketlake.observability.logs import LogError
-from marketlake.observability.metrics import MetricsError
-from marketlake.settings.model import SettingsError
-from streaming.failures import SPARK_ERRORS, full_disk, reason_of
-from streaming.runner import StreamError
-from streaming.sources.kafka import SourceError
+from marketlake.contracts.errors import MarketlakeError
+from streaming.failures import full_disk, reason_of
 
 
-class JobError(Exception):
+class JobError(MarketlakeError):
     """A job was asked for something that cannot be done."""
-
-
-_EXPECTED = (
-    JobError,
-    LakeError,
-    LocalError,
-    LogError,
-    MetricsError,
-    PublishError,
-    RecordedDataError,
-    SettingsError,
-    SourceError,
-    StreamError,
-    UnsupportedTargetError,
-)
 
 
 @contextmanager
@@ -46,11 +24,11 @@ def one_line(command: str) -> Iterator[None]:
     except BrokenPipeError:
         # Whoever read our output has seen enough: no failure of ours.
         raise
-    except _EXPECTED as error:
+    except MarketlakeError as error:
         text = str(error)
         _say(command, full_disk(text) or text)
         raise typer.Exit(1) from None
-    except (*SPARK_ERRORS, OSError) as error:
+    except _foreign_errors() as error:
         _say(command, reason_of(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -61,3 +39,12 @@ def one_line(command: str) -> Iterator[None]:
 def _say(command: str, text: str) -> None:
     # Causes from below may hold line breaks of their own.
     typer.echo(f"{command}: {' '.join(text.split())}", err=True)
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """Give what the system raises, and Spark where a command has loaded it: that takes seconds."""
+    if "pyspark" not in sys.modules:
+        return (OSError,)
+    from marketlake.lake.session import SPARK_ERRORS
+
+    return (*SPARK_ERRORS, OSError)

@@ -1,24 +1,76 @@
-"""Every command and job by its name; a new one is a function and a line here."""
+"""Every command and job by its name; a new one is a function and a line here.
+
+They are named, not imported: Spark and the compiler of the folds take seconds to load, and a
+query in SQL or a page of help needs neither.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
-from spark_jobs.batch_process import process_command
-from spark_jobs.demo_command import demo_command
-from spark_jobs.query_commands import sql_command, tables_command
-from spark_jobs.reconcile_command import reconcile_command
-from spark_jobs.replay_command import replay_command
-from spark_jobs.stream_command import stream_command
 
-COMMANDS: Final[dict[str, Callable[..., Any]]] = {
-    "demo": demo_command,
-    "replay": replay_command,
-    "stream": stream_command,
-    "reconcile": reconcile_command,
-    "tables": tables_command,
-    "sql": sql_command,
+@dataclass(frozen=True)
+class Job:
+    """A command: where its function stands, and what it does in one line.
+
+    Attributes
+    ----------
+    module, function : str
+        The function, imported when the command runs.
+    doc : str
+        First line of the function's docstring.
+    """
+
+    module: str
+    function: str
+    doc: str
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        function: Callable[..., Any] = getattr(import_module(self.module), self.function)
+        return function
+
+
+COMMANDS: Final[dict[str, Job]] = {
+    "demo": Job(
+        "spark_jobs.demo_command",
+        "demo_command",
+        "See the main job: market, broker, stream, lake, live view and report.",
+    ),
+    "replay": Job(
+        "spark_jobs.replay_command",
+        "replay_command",
+        "Publish recorded market data as wire events, in the order of their times.",
+    ),
+    "stream": Job(
+        "spark_jobs.stream_command",
+        "stream_command",
+        "Read a source into a lake until told to stop; SIGTERM ends after the running batch.",
+    ),
+    "reconcile": Job(
+        "spark_jobs.reconcile_command",
+        "reconcile_command",
+        "Recompute the lake from bronze; exit 1 and show the first difference of each table.",
+    ),
+    "tables": Job(
+        "spark_jobs.query_commands",
+        "tables_command",
+        "List the tables with rows, latest event and freshness.",
+    ),
+    "sql": Job(
+        "spark_jobs.query_commands",
+        "sql_command",
+        "Run SQL over a lake with DuckDB.",
+    ),
 }
 
-BATCH_JOBS: Final[dict[str, Callable[..., Any]]] = {"process": process_command}
+BATCH_JOBS: Final[dict[str, Job]] = {
+    "process": Job(
+        "spark_jobs.batch_process",
+        "process_command",
+        "Make the market summary of a day, and its gold from files, or again from bronze.",
+    ),
+}

@@ -5,12 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-
-SPARK_ERRORS: Final = (PySparkException, Py4JError)
-"""What Spark's Python side raises: of a plan, a task, a query, or for want of a JVM."""
-
 _LAST_LINE: Final = 400
 _OWN_ERRORS: Final = ("LakeError: ", "FetchError: ")
 _FULL: Final = ("No space left on device", "Disk quota exceeded")

@@ -13,10 +13,12 @@ from typing import Final
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
+from marketlake.lake.session import SPARK_ERRORS
 from marketlake.settings.model import Settings
-from streaming.failures import SPARK_ERRORS, reason_of
+from streaming.failures import reason_of
 from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.kafka import KafkaSource
 from streaming.sources.kafka_offsets import planned_ranges
@@ -26,7 +28,7 @@ from streaming.steps import answers_of_ranges, answers_of_rows
 _POLL_S: Final = 0.1
 
 
-class StreamError(Exception):
+class StreamError(MarketlakeError):
     """The stream cannot go on; all that was decided is committed, or will be at a restart."""
 
 

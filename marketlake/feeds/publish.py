@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import DEFAULT_TOPIC_PREFIX, TOPICS, EventType, topic_of
 
 _FLUSH_GRACE_S: Final = 5.0
@@ -19,7 +20,7 @@ _TARGET: Final = re.compile(r"kafka:(?P<bootstrap>[^/@\s]+:\d+)(?:/(?P<prefix>[A
 _LOG: Final = logging.getLogger(__name__)
 
 
-class PublishError(RuntimeError):
+class PublishError(MarketlakeError):
     """Events could not be handed over: one line with the target, the cause and the mend."""
 
 
@@ -31,7 +32,7 @@ class DeliveryError(PublishError):
     """A message was not acknowledged; those after it may not be either."""
 
 
-class UnsupportedTargetError(ValueError):
+class UnsupportedTargetError(MarketlakeError):
     """A target that events cannot be published to; the message says which are supported."""
 
 

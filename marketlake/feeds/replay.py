@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.feeds.publish import Publisher
 from marketlake.feeds.recorded.records import Record, ReplayStats
 
@@ -29,7 +30,7 @@ _SLEEP_S: Final = 0.5
 """Longest sleep at a time; a longer wait first flushes what was published."""
 
 
-class ReplayError(RuntimeError):
+class ReplayError(MarketlakeError):
     """A replay that cannot be done as asked: one line with what and the mend."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from marketlake.contracts.errors import MarketlakeError
 
-class LakeError(Exception):
+
+class LakeError(MarketlakeError):
     """The lake cannot be read or written as asked."""
 
 

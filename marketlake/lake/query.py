@@ -118,7 +118,8 @@ def _delta_tables(lake: str) -> Iterator[tuple[str, str, DeltaTable]]:
 
 
 def _overview(name: str, table: DeltaTable) -> TableOverview:
-    actions = pa.table(table.get_add_actions(flatten=True))
+    # pa.table() would load pandas first, to see whether it was given a frame of it.
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
     return TableOverview(
         name=name,
         version=table.version(),

@@ -8,7 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+SPARK_ERRORS: Final = (PySparkException, Py4JError)
+"""What Spark's Python side raises: of a plan, a task, a query, or for want of a JVM."""
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

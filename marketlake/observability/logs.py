@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import structlog
 from structlog.types import EventDict, Processor
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.observability.figures import BatchFigures
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -39,7 +40,7 @@ _HIDDEN: Final = "***"
 _LOG: Final = logging.getLogger(__name__)
 
 
-class LogError(Exception):
+class LogError(MarketlakeError):
     """Logs cannot be written as asked."""
 
 

@@ -19,13 +19,14 @@ from prometheus_client import (
     start_http_server,
 )
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.observability.figures import BatchFigures
 
 _BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _LOOPBACK: Final = "127.0.0.1"
 
 
-class MetricsError(Exception):
+class MetricsError(MarketlakeError):
     """The metrics cannot be served as asked."""
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariableError
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.settings.environment import unknown_variables
 
 _PREFIX: Final = "MARKETLAKE_"
@@ -21,7 +22,7 @@ _PREFIX: Final = "MARKETLAKE_"
 Interval = Literal["1s", "1m", "5m", "15m", "1h", "4h", "1d"]
 
 
-class SettingsError(Exception):
+class SettingsError(MarketlakeError):
     """A setting is unknown or has a value outside its domain."""
 
 

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pyspark.sql import DataFrame, SparkSession
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import TOPICS
 from marketlake.feeds.publish import UnsupportedTargetError, parse_target
 from marketlake.lake.manifests import ManifestInput
@@ -26,7 +27,7 @@ _CALL_TIMEOUT_MS: Final = 15_000
 _LOG: Final = logging.getLogger(__name__)
 
 
-class SourceError(Exception):
+class SourceError(MarketlakeError):
     """The source cannot be read as asked."""
 
 

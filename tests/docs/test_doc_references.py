@@ -60,7 +60,7 @@ def _commands() -> dict[str, Any]:
     found = {}
     for name, command in typer.main.get_command(app).commands.items():
         inner = getattr(command, "commands", {"": command})
-        found |= {f"{name} {sub}".strip(): c for sub, c in inner.items()}
+        found |= {f"{name} {sub}".strip(): c.load() for sub, c in inner.items()}
     return found
 
 

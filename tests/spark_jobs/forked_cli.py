@@ -14,6 +14,7 @@ import tempfile
 from typing import IO
 
 from spark_jobs.cli import main
+from spark_jobs.registry import BATCH_JOBS, COMMANDS
 
 
 def fork(arguments: list[str], variables: dict[str, str], out: IO[bytes], err: IO[bytes]) -> int:
@@ -38,6 +39,8 @@ def fork(arguments: list[str], variables: dict[str, str], out: IO[bytes], err: I
 
 
 def run() -> None:
+    for job in (*COMMANDS.values(), *BATCH_JOBS.values()):
+        job.load()
     started = []
     for arguments, variables in json.load(sys.stdin):
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115

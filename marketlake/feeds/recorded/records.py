@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import INTERVAL_US, Bar, Book, Event, EventType, Quote, encode
 from marketlake.feeds.venues.base import Normaliser
 
 
-class RecordedDataError(ValueError):
+class RecordedDataError(MarketlakeError):
     """A recording that cannot be read: one line with the file, what is wrong and the mend."""
 
 
