@@ -124,10 +124,17 @@ class Pipeline:
                 return
             self._run("messages", spark_batch, step_one)
 
-    def control(self, spark: Any, events: dict[str, Control]) -> None:
-        """Write control events at the present position of inputs, and let the folds take them."""
+    def control(self, spark: Any, decide: Callable[[], dict[str, Control]]) -> None:
+        """Write control events at the present position of inputs, and let the folds take them.
+
+        Parameters
+        ----------
+        decide : callable
+            Gives the events by input. Called while no batch is taken: what it sees of the inputs
+            is what the events are about.
+        """
         with self._lock:
-            inputs = self._inputs()
+            events, inputs = decide(), self._inputs()
             now_us = time.time_ns() // 1_000
             rows = [
                 (

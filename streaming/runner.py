@@ -64,6 +64,7 @@ class StreamRunner:
         self._settings = settings
         self._stop = threading.Event()
         self._listener = listener
+        self._failure: Exception | None = None
         self._totals = {"batches": 0, "read": 0, "silver": 0, "quarantined": 0}
         cluster_id, inputs = source.look()
         self._inputs = inputs
@@ -102,7 +103,7 @@ class StreamRunner:
         if not self._stop.is_set():
             self._query(drain=until_idle, until=self._stop.is_set)
         if until_idle and not self._stop.is_set():
-            self.pipeline.control(self._spark, self.pipeline.end_events())
+            self.pipeline.control(self._spark, self.pipeline.end_events)
         return StreamSummary(**self._totals)
 
     def stop(self) -> None:
@@ -130,6 +131,8 @@ class StreamRunner:
             writer = writer.trigger(availableNow=True)
         else:
             writer = writer.trigger(processingTime=f"{stream.trigger_ms} milliseconds")
+        # One that was cut off when the query before was stopped is planned again by this one.
+        self._failure = None
         query = writer.start()
         try:
             self._wait(query, until, declare_idle=not drain)
@@ -137,10 +140,14 @@ class StreamRunner:
             query.stop()
 
     def _batch(self, frame: DataFrame, spark_batch: int) -> None:
-        if self._stop.is_set():
-            # Not decided, so a restart plans and takes the very same messages.
-            raise _StoppedError
-        self.pipeline.process(spark_batch, partial(self._step_one, frame, spark_batch))
+        try:
+            if self._stop.is_set():
+                # Not decided, so a restart plans and takes the very same messages.
+                raise _StoppedError
+            self.pipeline.process(spark_batch, partial(self._step_one, frame, spark_batch))
+        except Exception as error:
+            self._failure = error
+            raise
 
     def _step_one(self, frame: DataFrame, spark_batch: int, plan: BatchPlan) -> DataFrame | None:
         if self._settings.stream.kafka_reader == "spark":
@@ -157,29 +164,33 @@ class StreamRunner:
         while query.isActive:
             if self._stop.wait(_POLL_S) or until():
                 self._finish_batch(query)
-                return
+                break
             if declare_idle:
                 self._declare_idle()
         error = query.exception()
-        if error is not None and not self._stop.is_set():
+        # A batch that fails after the request to stop fails like any other.
+        if error is not None and not isinstance(self._failure, _StoppedError):
             raise StreamError(reason_of(error, self._source.bootstrap)) from error
 
     def _finish_batch(self, query: StreamingQuery) -> None:
-        while query.isActive and self.pipeline.busy:
+        # A failed batch ends its query, a moment after it is no longer busy.
+        while query.isActive and (self.pipeline.busy or self._failure is not None):
             time.sleep(_POLL_S)
 
     def _declare_idle(self) -> None:
+        if self._quiet() and not self.pipeline.busy:
+            # Asked again when no batch is taken: one may have come since, with messages.
+            self.pipeline.control(self._spark, lambda: self.pipeline.idle_events(self._quiet()))
+
+    def _quiet(self) -> set[str]:
+        """Name the inputs that have sent nothing for as long as the settings say."""
         now_s, limit_s = time.monotonic(), self._settings.stream.idle_ms / 1e3
         last = self.pipeline.last
-        if last is None or self.pipeline.busy:
-            return
-        quiet = {
+        return {
             name
-            for name, position in last.inputs.items()
+            for name, position in (last.inputs if last else {}).items()
             if position.active and now_s - self._last_seen_s.setdefault(name, now_s) > limit_s
         }
-        if quiet:
-            self.pipeline.control(self._spark, self.pipeline.idle_events(quiet))
 
     def _note(self, manifest: Manifest, seconds: float) -> None:
         now_s = time.monotonic()
