@@ -26,7 +26,13 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import JobError, one_line
 from spark_jobs.export import FOLDER, export_day
-from spark_jobs.file_day import GOLD_OF_DAY, LABEL, SILVER_OF_FILES, FileCounts, fold_files
+from spark_jobs.file_day import (
+    GOLD_OF_DAY,
+    SILVER_OF_FILES,
+    FileCounts,
+    fold_files,
+    is_from_files,
+)
 from spark_jobs.file_input import FileInput, find_files, local_path
 from spark_jobs.market_summary import market_summary
 from spark_jobs.sessions import job_session
@@ -116,7 +122,7 @@ class DailyJob:
         self, source: FileInput, written: dict[str, int], *, rewrite: bool
     ) -> FileCounts:
         before = {path: self._files_of_day(path) for path in (*SILVER_OF_FILES, *GOLD_OF_DAY)}
-        streamed = [path for path, files in before.items() if not all(map(_is_ours, files))]
+        streamed = [path for path, files in before.items() if not all(map(is_from_files, files))]
         if streamed and not rewrite:
             raise JobError(
                 f"{streamed[0]} of lake {self._lake} has rows of {self._day} that the stream "
@@ -125,7 +131,7 @@ class DailyJob:
         found = fold_files(self._spark, self._lake, self._settings, source, self._day)
         # Quarantine stands by the date of the source, so the stream's rows there may be of any day.
         path = SILVER_QUARANTINE.path
-        before[path] = [file for file in self._files_of_day(path) if _is_ours(file)]
+        before[path] = [file for file in self._files_of_day(path) if is_from_files(file)]
         for path, replaced in before.items():
             files = [file for file in found.files if file.table == path]
             written[path] = self._replace(path, files, replaced)
@@ -182,11 +188,6 @@ class DailyJob:
             application = f"{APPLICATION}/{self._day}/{time.time_ns()}"
             self._tables.commit(path, application, 0, files, replaced=replaced)
         return sum(file.rows for file in files)
-
-
-def _is_ours(file: DataFile) -> bool:
-    """Tell whether plain files gave a data file."""
-    return Path(file.path).name.startswith(LABEL)
 
 
 def parse_day(text: str) -> date:

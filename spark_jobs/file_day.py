@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -18,6 +20,7 @@ from marketlake.contracts.tables import (
     SILVER_TRADES,
 )
 from marketlake.lake.datafiles import DataFile
+from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
 from marketlake.settings.model import Settings
 from spark_jobs.errors import JobError
@@ -34,7 +37,7 @@ GOLD_OF_DAY: Final = (
     GOLD_SPREADS.path,
 )
 SILVER_OF_FILES: Final = (SILVER_TRADES.path, SILVER_BARS.path)
-LABEL: Final = "file-"
+_LABEL: Final = "file-"
 """Begins the names of data files that come from plain files."""
 
 
@@ -72,6 +75,17 @@ class FileDay:
     counts: FileCounts
 
 
+def is_from_files(file: DataFile) -> bool:
+    """Tell whether plain files gave a data file."""
+    return Path(file.path).name.startswith(_LABEL)
+
+
+def days_from_files(tables: DeltaTables, paths: Iterable[str]) -> list[str]:
+    """Name the UTC days, in order, of which tables hold rows that plain files gave."""
+    files = (file for path in paths for file in tables.files(path))
+    return sorted({file.partition["date"] for file in files if is_from_files(file)})
+
+
 def fold_files(
     spark: SparkSession, lake: str, settings: Settings, source: FileInput, day: date
 ) -> FileDay:
@@ -92,7 +106,7 @@ def fold_files(
     plan = BatchPlan(
         lake=lake,
         sequence=0,
-        label=f"{LABEL}{day}",
+        label=f"{_LABEL}{day}",
         settings=settings,
         ingest_time_us=time.time_ns() // 1_000,
         live=False,

@@ -11,14 +11,17 @@ from typing import Annotated, Final
 import duckdb
 import typer
 
-from marketlake.contracts.tables import STREAM_TABLES, Table
+from marketlake.contracts.tables import SILVER_QUARANTINE, STREAM_TABLES, Table
 from marketlake.lake.datafiles import DataFile, verify
+from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError, LakeNotFoundError
 from marketlake.lake.manifests import Manifest
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import one_line
+from spark_jobs.file_day import GOLD_OF_DAY, SILVER_OF_FILES, days_from_files
+from spark_jobs.file_input import SOURCE as FILE_SOURCE
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
 from streaming.stages.gold import GOLD_INDICATORS
@@ -38,11 +41,62 @@ class Difference:
     row: str
 
 
+@dataclass(frozen=True)
+class FileDays:
+    """UTC days that plain files gave (``batch process --input``): they never were in bronze.
+
+    Attributes
+    ----------
+    silver, gold : list of str
+        Days as ``YYYY-MM-DD``, in order. A day's gold may be bronze's again (``--rewrite``) where
+        its silver is not.
+    """
+
+    silver: list[str]
+    gold: list[str]
+
+    @classmethod
+    def of(cls, storage: Storage) -> FileDays:
+        """Read from the tables which days these are; none where no lake stands."""
+        if not storage.exists(f"{SILVER_OF_FILES[0]}/_delta_log"):
+            return cls([], [])
+        tables = DeltaTables(storage, COMPARED)
+        return cls(days_from_files(tables, SILVER_OF_FILES), days_from_files(tables, GOLD_OF_DAY))
+
+    def rest(self, table: Table) -> str:
+        """Write the SQL condition of the rows of a table that bronze has to give."""
+        if table is SILVER_QUARANTINE:
+            # It stands by the day of the source's timestamp, so days do not part it.
+            return f"source <> '{FILE_SOURCE}'"
+        days = {"silver": self.silver, "gold": self.gold}[table.layer]
+        if not days or table.path not in (*SILVER_OF_FILES, *GOLD_OF_DAY):
+            return "true"
+        listed = ", ".join(f"DATE '{day}'" for day in days)
+        return f"date NOT IN ({listed})"
+
+    def lines(self) -> list[str]:
+        """Tell of each day what is not compared."""
+        layers = {
+            day: " and ".join(n for n, days in vars(self).items() if day in days)
+            for day in sorted({*self.silver, *self.gold})
+        }
+        return [
+            f"{day}: {names} came from plain files, which are not in bronze: not compared"
+            for day, names in layers.items()
+        ]
+
+
 def reconcile(lake: str, settings: Settings) -> list[Difference]:
-    """Recompute all tables from bronze and compare row for row, bit for bit."""
+    """Recompute all tables from bronze and compare row for row, bit for bit.
+
+    Days that plain files gave are left out, see :class:`FileDays`.
+    """
     storage = Storage(lake)
+    file_days = FileDays.of(storage)
     last = BatchHistory(storage).last()
     if last is None:
+        if file_days.silver:
+            return []
         raise LakeNotFoundError(f"no lake at {lake}, or no batch in it yet")
     found = _check_state(storage, last)
     spark = job_session("marketlake reconcile")
@@ -62,7 +116,7 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
         found += _check_positions(connection, last)
         for table in COMPARED:
             again = [f"{scratch}/{f.table}/{f.path}" for f in files if f.table == table.path]
-            found += _compare(connection, table, again)
+            found += _compare(connection, table, again, file_days.rest(table))
     return found
 
 
@@ -94,10 +148,10 @@ def _check_positions(connection: duckdb.DuckDBPyConnection, last: Manifest) -> l
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, table: Table, again: list[str]
+    connection: duckdb.DuckDBPyConnection, table: Table, again: list[str], rest: str
 ) -> list[Difference]:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    lake = f"SELECT {columns} FROM {table.layer}.{table.name}"
+    lake = f"SELECT {columns} FROM {table.layer}.{table.name} WHERE {rest}"
     if again:
         kinds = ", ".join(
             f"{n}: {'DATE' if n == 'date' else 'VARCHAR'}" for n in table.partition_by
@@ -105,7 +159,7 @@ def _compare(
         files = ", ".join(f"'{path}'" for path in again)
         bronze = (
             f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = true, "
-            f"hive_types = {{{kinds}}})"
+            f"hive_types = {{{kinds}}}) WHERE {rest}"
         )
     else:
         bronze = f"SELECT {columns} FROM {table.layer}.{table.name} WHERE false"
@@ -130,16 +184,22 @@ def reconcile_command(
     *,
     lake: Annotated[str, typer.Option(help="Folder of the lake.")],
     config: Annotated[Path | None, typer.Option(help="TOML file the lake was filled with.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print differences as JSON.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print differences, and days not compared, as JSON.")
+    ] = False,
 ) -> None:
     """Recompute the lake from bronze; exit 1 and show the first difference of each table."""
     with one_line("reconcile"):
         differences = reconcile(lake, load_settings(config))
+        file_days = FileDays.of(Storage(lake))
     if json_output:
-        typer.echo(json.dumps([vars(difference) for difference in differences]))
-    elif not differences:
-        typer.echo("identical: every table equals what bronze gives")
-    for difference in differences if not json_output else ():
-        typer.echo(f"{difference.table}: {difference.problem}: {difference.row}")
+        found = [vars(difference) for difference in differences]
+        typer.echo(json.dumps({"differences": found, "days_from_files": vars(file_days)}))
+    else:
+        lines = [f"{d.table}: {d.problem}: {d.row}" for d in differences]
+        same = "identical: every table equals what bronze gives"
+        if BatchHistory(Storage(lake)).last() is None:
+            same = "nothing to compare: bronze is empty"
+        typer.echo("\n".join([*file_days.lines(), *(lines or [same])]))
     if differences:
         raise typer.Exit(1)

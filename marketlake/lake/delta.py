@@ -80,12 +80,11 @@ class DeltaTables:
         for path in self._tables:
             self._delta(path)
 
-    def files_of_day(self, path: str, date: str) -> list[DataFile]:
-        """List the data files of one UTC day of a table partitioned by ``market`` and ``date``."""
+    def files(self, path: str) -> list[DataFile]:
+        """List the data files of a table: path, size, rows and partition of each."""
         delta = self._delta(path)
         delta.update_incremental()
         table = delta.get_add_actions(flatten=True)
-        rows = pa.table(table).to_pylist()
         return [
             DataFile(
                 path,
@@ -96,9 +95,12 @@ class DeltaTables:
                 {name: str(row[f"partition.{name}"]) for name in self._tables[path].partition_by},
                 "",
             )
-            for row in rows
-            if str(row["partition.date"]) == date
+            for row in pa.table(table).to_pylist()
         ]
+
+    def files_of_day(self, path: str, date: str) -> list[DataFile]:
+        """List the data files of one UTC day of a table partitioned by ``market`` and ``date``."""
+        return [file for file in self.files(path) if file.partition["date"] == date]
 
     def version_of(self, path: str, application: str) -> int | None:
         """Last transaction that an application committed to a table."""

@@ -24,6 +24,7 @@ from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.batch_process import process_command
 from spark_jobs.financial_data_processor import process_day
+from spark_jobs.reconcile_command import reconcile_command
 from streaming.stages.gold import GOLD_INDICATORS
 from tests.streaming.lakes import fill, publish
 
@@ -337,3 +338,60 @@ def test_a_delta_table_is_no_plain_folder(tmp_path: Path):
     result = process("--lake", tmp_path, "--date", AFTER, "--input", tmp_path / "table")
     assert result.exit_code == 1
     assert "is a Delta table" in result.stderr
+
+
+def reconciled(lake: Path, *options: str, code: int = 0) -> str:
+    result = process("--lake", lake, *options, job=reconcile_command)
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+SAME = "identical: every table equals what bronze gives\n"
+APART = "came from plain files, which are not in bronze: not compared\n"
+
+
+@pytest.mark.spark
+@pytest.mark.broker
+@pytest.mark.slow
+def test_reconcile_names_the_days_that_files_gave_and_compares_the_rest(
+    spark: SparkSession, broker: EmbeddedBroker, market, tmp_path: Path
+):
+    lake = tmp_path / "lake"
+    fill(spark, publish(broker, market), lake)
+    assert reconciled(lake) == SAME
+
+    # Bars that the stream never saw, one of them bad: silver, gold and quarantine differ.
+    source = tmp_path / "bars.csv"
+    source.write_text(f"{BARS}\n{BAR.format(NOON_US, -1, 1, 1, 1, 1, 1)}")
+    assert processed(lake, AFTER, source, "--rewrite")["input"]["quarantined"] == 1
+    assert reconciled(lake) == f"{AFTER}: silver and gold {APART}{SAME}"
+
+    # Gold is bronze's again, and compared again.
+    result = process("--lake", lake, "--date", AFTER, "--rewrite")
+    assert result.exit_code == 0, result.output
+    assert reconciled(lake) == f"{AFTER}: silver {APART}{SAME}"
+
+    delta = DeltaTables(Storage(str(lake)), (*STREAM_TABLES, GOLD_INDICATORS))
+    lost = delta.files_of_day("gold/bars", str(AFTER))
+    delta.commit("gold/bars", "fault", 0, [], replaced=lost)
+    told = json.loads(reconciled(lake, "--json", code=1))
+    assert [found["table"] for found in told["differences"]] == ["gold.bars"]
+    assert told["days_from_files"] == {"silver": [str(AFTER)], "gold": []}
+
+    delta.commit("gold/bars", "mended", 0, lost)
+    other = delta.files_of_day("silver/trades", str(BEFORE))
+    delta.commit("silver/trades", "fault", 0, [], replaced=other)
+    text = reconciled(lake, code=1)
+    assert text.startswith(
+        f"{AFTER}: silver {APART}silver.trades: recomputed but not in the lake: venue="
+    )
+    assert text.count("\n") == 2
+
+
+@pytest.mark.spark
+def test_reconcile_of_a_lake_without_a_stream(spark: SparkSession, tmp_path: Path):
+    (tmp_path / "bars.csv").write_text(BARS)
+    lake = tmp_path / "lake"
+    processed(lake, AFTER, tmp_path / "bars.csv")
+    empty = "nothing to compare: bronze is empty\n"
+    assert reconciled(lake) == f"{AFTER}: silver and gold {APART}{empty}"
