@@ -76,7 +76,10 @@ class Quote(msgspec.Struct, tag_field="type", tag="quote", omit_defaults=True, f
 
 
 class Book(msgspec.Struct, tag_field="type", tag="book", omit_defaults=True, frozen=True):
-    """The full top of the book, at most ``BOOK_LEVELS_MAX`` levels a side, best first."""
+    """The full top of the book, at most ``BOOK_LEVELS_MAX`` levels a side, best first.
+
+    A longer side is refused (``too_many_levels``).
+    """
 
     venue: str
     instrument: str

@@ -40,6 +40,8 @@ class Reason(IntFlag):
     """The key of a row that was admitted before, with other content."""
     WRONG_KEY = 1 << 20
     """A message key that is not the instrument: it may have come on another partition's way."""
+    TOO_MANY_LEVELS = 1 << 21
+    """A side of a book that is longer than the wire allows: what was sent is not its top."""
 
 
 def reason_names(mask: int) -> list[str]:

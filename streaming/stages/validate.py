@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from marketlake.contracts.events import INTERVAL_US, US_PER_SECOND, EventType
+from marketlake.contracts.events import (
+    BOOK_LEVELS_MAX,
+    INTERVAL_US,
+    US_PER_SECOND,
+    EventType,
+)
 from marketlake.contracts.reasons import Reason, mark
 from streaming.stages.rows import UNKNOWN_SIDE, Rows
 from streaming.stages.scan import NO_LONG
@@ -143,6 +148,9 @@ def _book_reasons(bids: list[tuple[float, float]], asks: list[tuple[float, float
             found |= Reason.NEGATIVE_QUANTITY
         if (np.diff(prices) * direction <= 0).any():
             found |= Reason.UNSORTED_BOOK
+        if len(levels) > BOOK_LEVELS_MAX:
+            # Not cut to its top: the row would be another than the message, and nobody told.
+            found |= Reason.TOO_MANY_LEVELS
     if bids and asks and bids[0][0] >= asks[0][0]:
         found |= Reason.CROSSED_BOOK
     return found

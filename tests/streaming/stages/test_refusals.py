@@ -203,6 +203,7 @@ def test_a_bar_out_of_order_and_a_malformed_book_are_told():
             assert reason == R(0), "one side may be empty"
         elif [[1, 1]] * 500 in sides:
             assert reason & R.UNSORTED_BOOK
+            assert reason & R.TOO_MANY_LEVELS
         else:
             assert reason & R.INVALID_FIELD
 

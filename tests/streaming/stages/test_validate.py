@@ -27,6 +27,11 @@ BAR = {
 R = Reason
 
 
+def falling(levels):
+    """A side of so many levels, from a price of as many down to 1."""
+    return [[float(price), 1] for price in range(levels, 0, -1)]
+
+
 def reason(event, expected=None, source_us=NOW, **changes):
     [rows] = decode([json.dumps({**event, **changes}).encode()]).rows.values()
     validate(rows, expected, np.array([source_us]), BOUNDS)
@@ -80,6 +85,13 @@ def test_a_time_is_plausible_in_microseconds_and_not_ahead_of_its_source(time_us
         (BOOK, {"bids": [[1.0, 1], [2.0, 1]]}, R.UNSORTED_BOOK),
         (BOOK, {"bids": [[2.0, 1], [2.0, 1]]}, R.UNSORTED_BOOK),
         (BOOK, {"asks": [[4.0, 1], [3.0, 1]]}, R.UNSORTED_BOOK),
+        (BOOK, {"bids": falling(20), "asks": []}, R(0)),
+        (BOOK, {"bids": falling(21), "asks": []}, R.TOO_MANY_LEVELS),
+        (BOOK, {"asks": falling(20)[::-1], "bids": []}, R(0)),
+        (BOOK, {"asks": falling(21)[::-1], "bids": []}, R.TOO_MANY_LEVELS),
+        (BOOK, {"bids": falling(21), "asks": falling(21)[::-1]},
+         R.TOO_MANY_LEVELS | R.CROSSED_BOOK),
+        (BOOK, {"bids": falling(21)[::-1]}, R.TOO_MANY_LEVELS | R.UNSORTED_BOOK),
         (BOOK, {"asks": [[3.0, -1]]}, R.NEGATIVE_QUANTITY),
         (BOOK, {"bids": [[2.0, 1], [0.0, 1]]}, R.NON_POSITIVE_PRICE),
         (BOOK, {"bids": [["1e400", 1]]}, R.NON_FINITE_PRICE | R.CROSSED_BOOK),
