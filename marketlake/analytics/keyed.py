@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class KeyedStates:
         self._matrices = {
             name: np.tile(words, (_FIRST_CAPACITY, 1)) for name, words in self._initial.items()
         }
+        self._capacity = _FIRST_CAPACITY
         self._index: dict[Key, int] = {}
         self.keys: list[Key] = []
 
@@ -44,7 +45,8 @@ class KeyedStates:
         if row is None:
             row = self._index[key] = len(self.keys)
             self.keys.append(key)
-            self._grow()
+            if row == self._capacity:
+                self._grow()
         return row
 
     def matrix(self, block: str) -> Float64Array:
@@ -53,30 +55,29 @@ class KeyedStates:
 
     def _grow(self) -> None:
         for name, matrix in self._matrices.items():
-            if len(self.keys) > len(matrix):
-                fresh = np.tile(self._initial[name], (len(matrix), 1))
-                self._matrices[name] = np.concatenate([matrix, fresh])
+            fresh = np.tile(self._initial[name], (self._capacity, 1))
+            self._matrices[name] = np.concatenate([matrix, fresh])
+        self._capacity *= 2
 
-    def payloads(self) -> list[bytes]:
-        """State of each series as little-endian words, in the order of ``keys``."""
-        words = np.hstack([self.matrix(name) for name in self._initial]).astype("<f8")
-        data, row_bytes = words.tobytes(), self.width * 8
-        return [data[i : i + row_bytes] for i in range(0, len(data), row_bytes)]
+    def words(self) -> Float64Array:
+        """State of each series as one row of little-endian words, in the order of ``keys``."""
+        return np.hstack([self.matrix(name) for name in self._initial]).astype("<f8", copy=False)
 
-    def restore(self, key: Key, payload: bytes) -> None:
-        """Set the state of a series from its payload.
+    def restore(self, keys: Sequence[Key], words: Float64Array) -> None:
+        """Set the state of some series, one row of words each, as :meth:`words` gave them.
 
         Raises
         ------
         ValueError
-            If the payload has another length than this layout: another state version.
+            If the rows have another width than this layout: another state version.
         """
-        words = np.frombuffer(payload, "<f8")
-        if words.size != self.width:
+        if words.shape != (len(keys), self.width):
             raise ValueError(
-                f"state of {'/'.join(key)} has {words.size} words where {self.width} are expected"
+                f"state of {len(keys)} series such as {'/'.join(keys[0])} has "
+                f"{words.shape[-1]} words where {self.width} are expected"
             )
-        row, start = self.index(key), 0
+        rows = np.array([self.index(key) for key in keys], np.int64)
+        start = 0
         for name, initial in self._initial.items():
-            self._matrices[name][row] = words[start : start + initial.size]
+            self._matrices[name][rows] = words[:, start : start + initial.size]
             start += initial.size

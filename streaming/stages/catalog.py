@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,38 @@ from marketlake.analytics.hashing import hash_text
 from marketlake.contracts.instruments import Instrument, resolve
 
 UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Markets:
+    """Markets of some instruments.
+
+    Attributes
+    ----------
+    kinds : list of str
+        The different markets, sorted.
+    kind_of : int64[n]
+        Place in ``kinds`` of each instrument's market.
+    """
+
+    kinds: list[str]
+    kind_of: Int64Array
+
+    @classmethod
+    def of(cls, instruments: Sequence[Instrument]) -> Markets:
+        """Collect the markets of instruments."""
+        kinds: list[str] = sorted({i.market for i in instruments})
+        place = {kind: code for code, kind in enumerate(kinds)}
+        return cls(kinds, np.array([place[i.market] for i in instruments], np.int64))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    size: int
+    hashes: UInt64Array
+    venues: pa.Array
+    names: pa.Array
+    markets: Markets
 
 
 class InstrumentCatalog:
@@ -25,6 +58,7 @@ class InstrumentCatalog:
         self._codes: dict[tuple[str | None, str | None], int] = {}
         self._hashes: list[int] = []
         self._fees = dict(fee_bps_of_venue or {})
+        self._made: _Columns | None = None
 
     def __len__(self) -> int:
         return len(self.instruments)
@@ -49,16 +83,29 @@ class InstrumentCatalog:
 
     def hashes(self) -> UInt64Array:
         """Hash of each instrument's name, by code."""
-        return np.array(self._hashes, np.uint64)
+        return self._columns.hashes
 
     def venues(self) -> pa.Array:
         """Venue by code."""
-        return pa.array([i.venue for i in self.instruments], pa.string())
+        return self._columns.venues
 
     def names(self) -> pa.Array:
         """Instrument name by code."""
-        return pa.array([i.instrument for i in self.instruments], pa.string())
+        return self._columns.names
 
-    def markets(self) -> list[str]:
+    def markets(self) -> Markets:
         """Market by code."""
-        return [i.market for i in self.instruments]
+        return self._columns.markets
+
+    @property
+    def _columns(self) -> _Columns:
+        # Asked for again and again, and made anew only when an instrument has come.
+        if self._made is None or self._made.size != len(self.instruments):
+            self._made = _Columns(
+                len(self.instruments),
+                np.array(self._hashes, np.uint64),
+                pa.array([i.venue for i in self.instruments], pa.string()),
+                pa.array([i.instrument for i in self.instruments], pa.string()),
+                Markets.of(self.instruments),
+            )
+        return self._made

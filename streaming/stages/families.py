@@ -13,12 +13,13 @@ import numpy as np
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, concat, row_count
 from marketlake.analytics.bars import ClosedBars, RollupBars, TimeBars
-from marketlake.analytics.keyed import KeyedStates
+from marketlake.analytics.keyed import Key, KeyedStates
 from marketlake.analytics.quoted_spread import QuotedSpread, SpreadSamples
 from marketlake.contracts.events import INTERVAL_US, EventType
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import InstrumentCatalog
 from streaming.stages.series_folds import Anomaly, MetricDetectors, SeriesFolds
+from streaming.stages.series_rows import SeriesRows
 
 INTERVALS: Final = tuple(INTERVAL_US)
 """Intervals by code, as bar rows carry them."""
@@ -75,7 +76,6 @@ class TradeFamily:
     origin: Final = "trades"
 
     def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
-        self._catalog = catalog
         self._intervals = settings.bars.intervals
         self._finest = TimeBars(INTERVAL_US[self._intervals[0]])
         self._rollups = [RollupBars(INTERVAL_US[i]) for i in self._intervals[1:]]
@@ -83,17 +83,20 @@ class TradeFamily:
         self._bars = KeyedStates(
             {i: k.initial() for i, k in zip(self._intervals, kernels, strict=True)}
         )
-        self._series = SeriesFolds(self.origin, settings.anomalies, settings.bars.anomaly_intervals)
+        self._rows = _instrument_rows(self._bars, catalog)
+        self._series = BarSeries(
+            SeriesFolds(self.origin, settings.anomalies, settings.bars.anomaly_intervals), catalog
+        )
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
         """Take trades: ``time_us``, ``instrument``, ``price``, ``quantity``."""
         finest = self._intervals[0]
         if row_count(rows):
-            row_of = _state_rows(rows["instrument"], self._catalog, self._bars)
+            series = self._rows.rows(rows["instrument"])
             closed = [
                 self._finest.step(
                     self._bars.matrix(finest),
-                    row_of[rows["instrument"]],
+                    series,
                     rows["time_us"],
                     rows["price"],
                     rows["quantity"],
@@ -109,12 +112,11 @@ class TradeFamily:
             finer = (bars.series, bars.open_time_us, *(getattr(bars, n) for n in BAR_VALUES))
             bars = _join([rollup.step(matrix, *finer), rollup.advance(matrix, watermark_us)])
             parts.append(self._named(bars, interval))
-        return _analyse(self._series, concat(parts), self._catalog)
+        return self._series.step(concat(parts))
 
     def _named(self, bars: ClosedBars, interval: str) -> Columns:
-        codes = np.array([self._catalog.code(key[0], key[1]) for key in self._bars.keys], np.int64)
         return {
-            "instrument": codes[bars.series],
+            "instrument": self._rows.codes()[bars.series],
             "interval": np.full(bars.series.size, INTERVALS.index(interval), np.int64),
             "open_time_us": bars.open_time_us,
             **{name: getattr(bars, name) for name in BAR_VALUES},
@@ -135,8 +137,7 @@ class BarFamily:
     origin: Final = "venue"
 
     def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
-        self._catalog = catalog
-        self._series = SeriesFolds(self.origin, settings.anomalies, None)
+        self._series = BarSeries(SeriesFolds(self.origin, settings.anomalies, None), catalog)
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:  # noqa: ARG002
         """Take bars; they are closed as they come, so the watermark changes nothing."""
@@ -145,7 +146,7 @@ class BarFamily:
         bars = {
             name: rows[name] for name in ("instrument", "interval", "open_time_us", *BAR_VALUES)
         }
-        return _analyse(self._series, bars, self._catalog)
+        return self._series.step(bars)
 
     def flush(self) -> list[Anomaly]:
         """End open runs."""
@@ -163,10 +164,10 @@ class TopFamily:
     interval: Final = "1m"
 
     def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
-        self._catalog = catalog
         self._spread = QuotedSpread(INTERVAL_US[self.interval])
         self._detectors = MetricDetectors(("quoted_spread_bps",), self.origin, settings.anomalies)
         self._states = KeyedStates({"sample": self._spread.initial(), **self._detectors.blocks()})
+        self._rows = _instrument_rows(self._states, catalog, self.interval)
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
         """Take tops: ``time_us``, ``instrument``, ``bid_price``, ``ask_price`` and sizes."""
@@ -174,11 +175,12 @@ class TopFamily:
         if row_count(rows):
             two_sided = np.isfinite(rows["bid_price"]) & np.isfinite(rows["ask_price"])
             quoted = {name: column[two_sided] for name, column in rows.items()}
-            row_of = _state_rows(rows["instrument"], self._catalog, self._states, self.interval)
+            self._rows.rows(rows["instrument"])
+            series = self._rows.rows(quoted["instrument"])
             samples.append(
                 self._spread.step(
                     self._states.matrix("sample"),
-                    row_of[quoted["instrument"]],
+                    series,
                     quoted["time_us"],
                     quoted["bid_price"],
                     quoted["ask_price"],
@@ -210,15 +212,14 @@ FAMILIES: Final[dict[EventType, type[TradeFamily | BarFamily | TopFamily]]] = {
 }
 
 
-def _state_rows(
-    instruments: Int64Array, catalog: InstrumentCatalog, states: KeyedStates, *suffix: str
-) -> Int64Array:
-    """State row of each catalog code that occurs."""
-    rows = np.full(len(catalog), -1, np.int64)
-    for code in np.flatnonzero(np.bincount(instruments, minlength=len(catalog))):
-        instrument = catalog.instruments[int(code)]
-        rows[code] = states.index((instrument.venue, instrument.instrument, *suffix))
-    return rows
+def _instrument_rows(states: KeyedStates, catalog: InstrumentCatalog, *suffix: str) -> SeriesRows:
+    """Rows of states that are kept a venue and instrument, by catalog code."""
+
+    def key_of(code: int) -> Key:
+        instrument = catalog.instruments[code]
+        return (instrument.venue, instrument.instrument, *suffix)
+
+    return SeriesRows(states, key_of, lambda key: catalog.code(key[0], key[1]))
 
 
 def _join(parts: list[ClosedBars]) -> ClosedBars:
@@ -230,17 +231,37 @@ def _join(parts: list[ClosedBars]) -> ClosedBars:
     )
 
 
-def _analyse(folds: SeriesFolds, bars: Columns, catalog: InstrumentCatalog) -> FoldOutput:
-    if not row_count(bars):
-        return FoldOutput()
-    pairs = bars["instrument"] * len(INTERVALS) + bars["interval"]
-    row_of = np.full(len(catalog) * len(INTERVALS), -1, np.int64)
-    for pair in np.flatnonzero(np.bincount(pairs, minlength=row_of.size)):
-        instrument = catalog.instruments[int(pair) // len(INTERVALS)]
-        interval = INTERVALS[int(pair) % len(INTERVALS)]
-        row_of[pair] = folds.series(instrument.venue, instrument.instrument, interval)
-    indicators, anomalies = folds.step({**bars, "series": row_of[pairs]})
-    return FoldOutput(bars, indicators, anomalies)
+class BarSeries:
+    """Closed bars by catalog code, brought to the folds of their series."""
+
+    def __init__(self, folds: SeriesFolds, catalog: InstrumentCatalog) -> None:
+        self._folds, self._catalog = folds, catalog
+        self._rows = SeriesRows(folds.indicator_states, self._key_of, self._pair_of)
+
+    def _key_of(self, pair: int) -> Key:
+        instrument = self._catalog.instruments[pair // len(INTERVALS)]
+        return instrument.venue, instrument.instrument, INTERVALS[pair % len(INTERVALS)]
+
+    def _pair_of(self, key: Key) -> int:
+        venue, instrument, interval = key
+        code = self._catalog.code(venue, instrument)
+        return code * len(INTERVALS) + INTERVALS.index(interval)
+
+    def step(self, bars: Columns) -> FoldOutput:
+        """Take closed bars, in time order a series."""
+        if not row_count(bars):
+            return FoldOutput()
+        series = self._rows.rows(bars["instrument"] * len(INTERVALS) + bars["interval"])
+        indicators, anomalies = self._folds.step({**bars, "series": series})
+        return FoldOutput(bars, indicators, anomalies)
+
+    def flush(self) -> list[Anomaly]:
+        """End open runs."""
+        return self._folds.flush()
+
+    def states(self) -> dict[str, KeyedStates]:
+        """States to be kept, by kind."""
+        return self._folds.states()
 
 
 def bar_lengths_us(interval_codes: Int64Array) -> Int64Array:

@@ -22,7 +22,7 @@ from marketlake.contracts.tables import (
     indicators_table,
 )
 from marketlake.lake.datafiles import day_text
-from streaming.stages.catalog import InstrumentCatalog
+from streaming.stages.catalog import InstrumentCatalog, Markets
 from streaming.stages.families import INTERVALS, FoldOutput
 from streaming.stages.merge_fold import MergeOutput
 from streaming.stages.series_folds import BANK, Anomaly
@@ -42,16 +42,14 @@ Partitioned = Iterator[tuple[tuple[str, str], pa.Table]]
 
 
 def by_market_and_day(
-    rows: pa.Table, markets: list[str], codes: Int64Array, time_us: Int64Array
+    rows: pa.Table, markets: Markets, codes: Int64Array, time_us: Int64Array
 ) -> Partitioned:
     """Split rows by market (of the instrument code) and UTC day of the time."""
-    kinds = sorted(set(markets))
-    market_code = np.array([kinds.index(m) for m in markets], np.int64)[codes]
-    groups = market_code * (1 << 32) + time_us // DAY_US
+    groups = markets.kind_of[codes] * (1 << 32) + time_us // DAY_US
     for group in distinct(groups):
         chosen = groups == group
         part = rows if chosen.all() else rows.filter(pa.array(chosen))
-        yield (kinds[int(group) >> 32], day_text(int(group) & 0xFFFFFFFF)), part
+        yield (markets.kinds[int(group) >> 32], day_text(int(group) & 0xFFFFFFFF)), part
 
 
 def bar_rows(

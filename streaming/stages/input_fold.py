@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from marketlake.analytics.admission import (
     ADMITTED,
@@ -18,6 +19,7 @@ from marketlake.analytics.admission import (
 )
 from marketlake.analytics.arrays import (
     Columns,
+    Float64Array,
     Int64Array,
     UInt64Array,
     pack_arrays,
@@ -50,8 +52,10 @@ STATE_VERSION: Final = 1
 _VERDICTS: Final = ((TOO_LATE, Reason.TOO_LATE), (DUPLICATE, Reason.DUPLICATE))
 _INPUT_KEY: Final = ("", "")
 
-StateRow = tuple[str, str, str, bytes]
-"""venue, instrument, kind, payload; the first two empty for state of the whole input."""
+STATE_SCHEMA: Final = pa.schema(
+    {"venue": pa.string(), "instrument": pa.string(), "kind": pa.string(), "payload": pa.binary()}
+)
+"""Rows of state; venue and instrument are empty for that of the whole input."""
 
 
 @dataclass
@@ -203,17 +207,26 @@ class InputFold:
         watermark_us = self.watermark_us
         return self._family.step(self._buffer.step(rows, watermark_us), watermark_us)
 
-    def state(self) -> list[StateRow]:
-        """Give the whole state as rows of ``state/folds``."""
+    def state(self) -> pa.Table:
+        """Give the whole state, as ``STATE_SCHEMA`` has it."""
         whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
         whole["active"] = np.array([self.active], np.int64)
         whole |= self._pending_state()
-        out: list[StateRow] = [(*_INPUT_KEY, "input", pack_arrays(whole))]
+        own = [[text] for text in (*_INPUT_KEY, "input")]
+        parts = [pa.table([*own, pa.array([pack_arrays(whole)])], schema=STATE_SCHEMA)]
         for kind, states in self._family.states().items():
-            for key, payload in zip(states.keys, states.payloads(), strict=True):
-                out.append((key[0], key[1], "/".join((kind, *key[2:])), payload))
+            names = [
+                pa.array(column, pa.string())
+                for column in zip(
+                    *((key[0], key[1], "/".join((kind, *key[2:]))) for key in states.keys),
+                    strict=True,
+                )
+            ]
+            if names:
+                parts.append(pa.table([*names, words_as_bytes(states.words())], STATE_SCHEMA))
         # The order in which series were met depends on where batches were cut.
-        return sorted(out)
+        order = [(name, "ascending") for name in STATE_SCHEMA.names[:3]]
+        return pa.concat_tables(parts).sort_by(order)
 
     def _pending_state(self) -> Columns:
         """Rows held, their instruments by name: codes are a process's own."""
@@ -230,7 +243,7 @@ class InputFold:
             **{f"pending.{k}": v for k, v in pending.items()},
         }
 
-    def restore(self, rows: list[StateRow]) -> None:
+    def restore(self, state: pa.Table) -> None:
         """Take up the state that :meth:`state` gave.
 
         Raises
@@ -239,13 +252,15 @@ class InputFold:
             If a payload does not fit this layout.
         """
         states = self._family.states()
-        for *_, kind, payload in rows:
+        for kind in sorted(state["kind"].unique().to_pylist()):
+            rows = state.filter(pc.equal(state["kind"], kind))
             if kind == "input":
-                self._restore_input(unpack_arrays(payload))
-        for venue, instrument, kind, payload in rows:
-            if kind != "input":
-                name, *suffix = kind.split("/")
-                states[name].restore((venue, instrument, *suffix), payload)
+                self._restore_input(unpack_arrays(rows["payload"][0].as_py()))
+                continue
+            name, *suffix = kind.split("/")
+            names = zip(rows["venue"].to_pylist(), rows["instrument"].to_pylist(), strict=True)
+            keys = [(venue, instrument, *suffix) for venue, instrument in names]
+            states[name].restore(keys, bytes_as_words(rows["payload"].combine_chunks()))
 
     def _restore_input(self, whole: Columns) -> None:
         for name in whole.pop("catalog").tobytes().decode().split():
@@ -261,6 +276,29 @@ class InputFold:
             self.admission.lateness_us, _with_prefix(whole, "admission.")
         )
         self._buffer.pending = _with_prefix(whole, "pending.")
+
+
+def words_as_bytes(words: Float64Array) -> pa.Array:
+    """Give each row of words as one binary value; the bytes are those of the array."""
+    n, width = words.shape
+    ends = np.arange(n + 1, dtype=np.int32) * np.int32(8 * width)
+    data = pa.py_buffer(np.ascontiguousarray(words))
+    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(ends), data])
+
+
+def bytes_as_words(payloads: pa.Array) -> Float64Array:
+    """Undo :func:`words_as_bytes`.
+
+    Raises
+    ------
+    ValueError
+        If the values are not all of one length, a whole number of words.
+    """
+    ends, data = binary_parts(payloads)
+    lengths = np.diff(ends)
+    if (lengths != lengths[0]).any() or lengths[0] % 8:
+        raise ValueError(f"payloads have {lengths.min()} to {lengths.max()} bytes")
+    return data[ends[0] : ends[-1]].view("<f8").reshape(len(payloads), -1)
 
 
 def _with_prefix(columns: Columns, prefix: str) -> Columns:

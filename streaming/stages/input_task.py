@@ -60,6 +60,9 @@ _CACHE: Final[dict[str, tuple[str, InputFold]]] = {}
 """Folds that this process left, by input, with the state file that holds the same."""
 
 
+_NONE: Final = np.empty(0, np.int64)
+
+
 class InputTask:
     """One input in one batch."""
 
@@ -317,11 +320,11 @@ class InputTask:
             [belongs(i.base, i.quote, bucket, self._plan) for i in catalog.instruments], np.bool_
         )
         bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
-        names = [(i.venue, i.instrument) for i in catalog.instruments]
-        seen = {int(c) for part in (bars, tops) if part for c in np.unique(part["instrument"])}
-        # Names that no event has are blank: the merge must not depend on this process's catalog.
-        kept = [name for code, name in enumerate(names) if code in seen]
-        ranks = np.cumsum(np.isin(np.arange(len(names)), list(seen))) - 1
+        # Names that no event has are left out: the merge must not depend on this process's catalog.
+        seen = np.unique(np.concatenate([p["instrument"] for p in (bars, tops) if p] or [_NONE]))
+        kept = [(i.venue, i.instrument) for i in (catalog.instruments[int(c)] for c in seen)]
+        ranks = np.zeros(len(catalog), np.int64)
+        ranks[seen] = np.arange(seen.size)
         for part in (bars, tops):
             if part:
                 part["instrument"] = ranks[part["instrument"]]

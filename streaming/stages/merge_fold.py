@@ -81,6 +81,7 @@ class MergeFold:
         self._quoted: Float64Array = np.empty((4, 0))
         self._quoted_us: Int64Array = np.empty(0, np.int64)
         self._pairs: dict[tuple[int, int], Float64Array] = {}
+        self._resolved: dict[tuple[str, str], Instrument] = {}
 
     def step(
         self, events: list[MergeEvents], bar_watermark_us: int, top_watermark_us: int
@@ -173,6 +174,9 @@ class MergeFold:
         self._universe, self._assets = build_universe(self.instruments, self.owns)
 
     def _resolve(self, venue: str, instrument: str) -> Instrument:
+        known = self._resolved.get((venue, instrument))
+        if known is not None:
+            return known
         found = resolve(venue, instrument)
         if found is None:
             raise ValueError(
@@ -182,7 +186,8 @@ class MergeFold:
         fee_bps = self.settings.uniform_taker_fee_bps
         if fee_bps is None:
             fee_bps = self.settings.taker_fee_bps.get(venue, found.taker_fee_bps)
-        return with_fee(found, fee_bps)
+        resolved = self._resolved[venue, instrument] = with_fee(found, fee_bps)
+        return resolved
 
     def state(self) -> bytes:
         """Give the whole state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -66,6 +67,7 @@ def end_of_minute_us(latest_us: int) -> int:
     return (latest_us // _MINUTE_US + 1) * _MINUTE_US
 
 
+@lru_cache(maxsize=65_536)
 def bucket_of(base: str, buckets: int) -> int:
     """Bucket of step two that a base asset belongs to."""
     return hash_text(base) % buckets

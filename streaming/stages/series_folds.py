@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from marketlake.analytics.anomalies.rolling_zscore import RollingZScore
 from marketlake.analytics.anomalies.runs import ExceedanceRuns, RunEvents, severity
@@ -16,6 +17,7 @@ from marketlake.analytics.indicators.bank import IndicatorBank
 from marketlake.analytics.keyed import KeyedStates
 from marketlake.contracts.events import INTERVAL_US
 from marketlake.settings.model import AnomalySettings
+from streaming.stages.series_rows import SeriesRows
 
 Origin = str
 
@@ -139,6 +141,7 @@ class PegDetector:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
+        self._pegged = np.empty(0, np.bool_)
 
     def blocks(self) -> dict[str, Float64Array]:
         """Blocks of state: a run."""
@@ -148,7 +151,9 @@ class PegDetector:
         self, states: KeyedStates, series: Int64Array, open_us: Int64Array, value: Float64Array
     ) -> list[Anomaly]:
         """Take the farthest price of closed bars, in time order a series."""
-        pegged = np.array([is_pegged(key[1]) for key in states.keys], np.bool_)[series]
+        fresh = [is_pegged(key[1]) for key in states.keys[self._pegged.size :]]
+        self._pegged = np.concatenate([self._pegged, np.array(fresh, np.bool_)])
+        pegged = self._pegged[series]
         if not pegged.any():
             return []
         series, open_us, value = series[pegged], open_us[pegged], value[pegged]
@@ -234,10 +239,12 @@ class SeriesFolds:
                 **self._peg.blocks(),
             }
         )
-
-    def series(self, venue: str, instrument: str, interval: str) -> int:
-        """Row of a series in the indicator states."""
-        return self.indicator_states.index((venue, instrument, interval))
+        self._watched = np.empty(0, np.bool_)
+        self._anomaly_rows = SeriesRows(
+            self.anomaly_states,
+            self.indicator_states.keys.__getitem__,
+            self.indicator_states.index,
+        )
 
     def step(self, bars: Columns) -> tuple[Float64Array, list[Anomaly]]:
         """Take closed bars.
@@ -263,16 +270,10 @@ class SeriesFolds:
     def _anomalies(self, bars: Columns) -> list[Anomaly]:
         if not row_count(bars):
             return []
-        keys = self.indicator_states.keys
-        rows = np.full(len(keys), -1, np.int64)
-        for number in np.flatnonzero(np.bincount(bars["series"], minlength=len(keys))):
-            key = keys[int(number)]
-            if self._anomaly_intervals is None or key[2] in self._anomaly_intervals:
-                rows[number] = self.anomaly_states.index(key)
-        watched = rows[bars["series"]] >= 0
+        watched = self._watch()[bars["series"]]
         if not watched.any():
             return []
-        series = rows[bars["series"][watched]]
+        series = self._anomaly_rows.rows(bars["series"][watched])
         values = self._metrics.step(
             self.anomaly_states.matrix("metrics"),
             series,
@@ -283,6 +284,14 @@ class SeriesFolds:
             *self._detectors.step(self.anomaly_states, series, open_us, values[:-1]),
             *self._peg.step(self.anomaly_states, series, open_us, values[-1]),
         ]
+
+    def _watch(self) -> npt.NDArray[np.bool_]:
+        """Tell of each series of the indicators whether anomalies are looked for in it."""
+        wanted = self._anomaly_intervals
+        fresh = self.indicator_states.keys[self._watched.size :]
+        flags = [wanted is None or key[2] in wanted for key in fresh]
+        self._watched = np.concatenate([self._watched, np.array(flags, np.bool_)])
+        return self._watched
 
     def flush(self) -> list[Anomaly]:
         """End every run, at the end of the input."""

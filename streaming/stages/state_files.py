@@ -11,24 +11,20 @@ from marketlake.contracts.tables import STATE_FOLDS
 from marketlake.lake.datafiles import DataFile, DataFileWriter
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
-from streaming.stages.input_fold import STATE_VERSION, StateRow
+from streaming.stages.input_fold import STATE_SCHEMA, STATE_VERSION
 
 
 def write_state(
-    storage: Storage, label: str, step: str, name: str, sequence: int, rows: list[StateRow]
+    storage: Storage, label: str, step: str, name: str, sequence: int, state: pa.Table
 ) -> DataFile:
-    """Write the state of one input or bucket."""
-    n = len(rows)
-    venues, instruments, kinds, payloads = (list(column) for column in zip(*rows, strict=True))
+    """Write the state of one input or bucket, given as ``STATE_SCHEMA`` has it."""
+    n = state.num_rows
     table = pa.table(
         {
-            "step": pa.array([step] * n),
-            "venue": pa.array(venues),
-            "instrument": pa.array(instruments),
-            "kind": pa.array(kinds),
-            "state_version": pa.array([STATE_VERSION] * n, pa.int32()),
-            "batch": pa.array([sequence] * n, pa.int64()),
-            "payload": pa.array(payloads, pa.binary()),
+            "step": pa.repeat(step, n),
+            **{column: state[column] for column in STATE_SCHEMA.names},
+            "state_version": pa.repeat(pa.scalar(STATE_VERSION, pa.int32()), n),
+            "batch": pa.repeat(pa.scalar(sequence, pa.int64()), n),
         }
     )
     writer = DataFileWriter(storage, STATE_FOLDS, label)
@@ -36,7 +32,7 @@ def write_state(
     return writer.close()[0]
 
 
-def read_state(storage: Storage, path: str) -> list[StateRow]:
+def read_state(storage: Storage, path: str) -> pa.Table:
     """Read a state file.
 
     Raises
@@ -45,11 +41,10 @@ def read_state(storage: Storage, path: str) -> list[StateRow]:
         If it is absent, or was written in another layout.
     """
     table = pq.read_table(io.BytesIO(storage.read(path)), partitioning=None)
-    versions = set(table["state_version"].to_pylist())
+    versions = set(table["state_version"].unique().to_pylist())
     if versions != {STATE_VERSION}:
         raise LakeError(
             f"state {path} has version {sorted(versions)}, this release reads {STATE_VERSION}: "
             "run the release that wrote it, or start on a new lake and replay bronze"
         )
-    columns = ("venue", "instrument", "kind", "payload")
-    return list(zip(*(table[c].to_pylist() for c in columns), strict=True))
+    return table.select(STATE_SCHEMA.names).cast(STATE_SCHEMA)

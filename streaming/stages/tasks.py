@@ -15,7 +15,9 @@ from marketlake.contracts.tables import GOLD_SPREADS
 from marketlake.lake.datafiles import DataFileWriter
 from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange, fetcher
+from streaming.stages.catalog import Markets
 from streaming.stages.gold import by_market_and_day, spread_rows
+from streaming.stages.input_fold import STATE_SCHEMA
 from streaming.stages.input_task import InputTask, control_of, is_control
 from streaming.stages.merge_fold import MergeFold
 from streaming.stages.messages import (
@@ -126,7 +128,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
     label = f"{plan.label}-{name}"
     writer = DataFileWriter(storage, GOLD_SPREADS, label)
     counts = Counts()
-    markets: list[str] = [i.market for i in output.instruments]
+    markets = Markets.of(output.instruments)
     for rows, columns in spread_rows(output):
         for partition, part in by_market_and_day(rows, markets, columns["buy"], columns["time_us"]):
             if not plan.takes_day(partition[1]):
@@ -136,7 +138,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
                 writer.add(partition, part)
     state_file = None
     if plan.writes("state/folds"):
-        state = [("", "", "merge", fold.state())]
+        state = pa.table([[""], [""], ["merge"], [fold.state()]], schema=STATE_SCHEMA)
         state_file = write_state(storage, label, "merge", name, plan.sequence, state)
         _MERGES[f"{plan.lake}/{name}"] = (f"{state_file.table}/{state_file.path}", fold)
     return MergeResult(name=name, files=writer.close(), state_file=state_file, counts=counts)
@@ -151,7 +153,7 @@ def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
     buckets = plan.settings.stream.merge_buckets
     fold = MergeFold(plan.settings.spreads, lambda base: bucket_of(base, buckets) == bucket)
     if path is not None:
-        fold.restore(read_state(storage, path)[0][3])
+        fold.restore(read_state(storage, path)["payload"][0].as_py())
     return fold
 
 

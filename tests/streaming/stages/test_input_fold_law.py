@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from marketlake.analytics.arrays import pack_arrays, unpack_arrays
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
-from streaming.stages.input_fold import InputFold
+from streaming.stages.input_fold import STATE_SCHEMA, InputFold
 
 from . import wire_streams
 
@@ -34,6 +35,10 @@ def stream_of(event_type, seed=7):
 def undisturbed(event_type):
     stream = stream_of(event_type)
     return wire_streams.run(event_type, stream, controls=wire_streams.end_of(stream))
+
+
+def state_of(rows):
+    return pa.table([list(column) for column in zip(*rows, strict=True)], schema=STATE_SCHEMA)
 
 
 def same(found, expected):
@@ -123,7 +128,7 @@ def test_a_state_restored_gives_itself_mid_stream(event_type):
     restored.restore(fold.state())
     assert restored.state() == fold.state()
     assert restored.watermark_us == fold.watermark_us
-    keys = [row[:3] for row in fold.state()]
+    keys = [row[:3] for row in wire_streams.rows_of(fold.state())]
     assert len(set(keys)) == len(keys), "state/folds is keyed by venue, instrument and kind"
 
 
@@ -143,12 +148,14 @@ def test_an_instrument_that_left_the_reference_table_is_named():
     stream = stream_of("trade")
     fold.step(stream.messages[:100], stream.times_us[:100])
     first = fold.catalog.instruments[0]
-    [(*key, payload)] = [row for row in fold.state() if row[2] == "input"]
+    rows = wire_streams.rows_of(fold.state())
+    [(*key, payload)] = [row for row in rows if row[2] == "input"]
     arrays = unpack_arrays(payload)
     names = arrays["catalog"].tobytes().replace(first.venue.encode(), b"mtgox", 1)
     arrays["catalog"] = np.frombuffer(names, np.uint8)
+    state = state_of([(*key, pack_arrays(arrays))])
     with pytest.raises(ValueError, match=r"mtgox .* is in the state but not in the reference"):
-        InputFold("trade", wire_streams.SETTINGS).restore([(*key, pack_arrays(arrays))])
+        InputFold("trade", wire_streams.SETTINGS).restore(state)
 
 
 def test_a_payload_of_another_layout_is_refused():
@@ -157,7 +164,7 @@ def test_a_payload_of_another_layout_is_refused():
     fold.step(stream.messages, stream.times_us)
     rows = [
         (venue, instrument, kind, payload if kind == "input" else payload[:-8])
-        for venue, instrument, kind, payload in fold.state()
+        for venue, instrument, kind, payload in wire_streams.rows_of(fold.state())
     ]
     with pytest.raises(ValueError, match="words where"):
-        InputFold("trade", wire_streams.SETTINGS).restore(rows)
+        InputFold("trade", wire_streams.SETTINGS).restore(state_of(rows))

@@ -143,7 +143,8 @@ def test_codes_follow_the_order_of_appearance_and_junk_is_not_remembered():
     assert len(catalog) == 3
     assert catalog.venues().to_pylist() == ["okx", "binance", "okx"]
     assert catalog.names().to_pylist() == ["BTC-USDT", "BTC-USDT", "ETH-USDT"]
-    assert catalog.markets() == ["spot"] * 3
+    assert catalog.markets().kinds == ["spot"]
+    assert catalog.markets().kind_of.tolist() == [0] * 3
 
 
 def test_a_refused_bar_without_an_interval_leaves_no_null_in_the_dictionary():

@@ -136,8 +136,13 @@ class Run:
         self.bars.sort()
         self.indicators = dict(sorted(self.indicators.items()))
         self.anomalies.sort()
-        self.state = fold.state()
+        self.state = rows_of(fold.state())
         return self
+
+
+def rows_of(table):
+    """Rows of an Arrow table as tuples."""
+    return list(zip(*table.to_pydict().values(), strict=True))
 
 
 def run(event_type, stream, cuts=(), controls=None, *, restart=False, settings=SETTINGS):
