@@ -217,6 +217,8 @@ def with_fee(instrument: Instrument, taker_fee_bps: float) -> Instrument:
             f"taker fee of {instrument.venue} {instrument.instrument} is {taker_fee_bps!r} bps; "
             "give a number of basis points between -100 (rebate) and 1000"
         )
+    if taker_fee_bps == instrument.taker_fee_bps:
+        return instrument
     return replace(instrument, taker_fee_bps=float(taker_fee_bps))
 
 

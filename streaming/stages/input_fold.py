@@ -26,6 +26,7 @@ from marketlake.analytics.arrays import (
     take,
     unpack_arrays,
 )
+from marketlake.analytics.keyed import KeyedStates
 from marketlake.analytics.reorder import ReorderBuffer
 from marketlake.contracts.control import Control
 from marketlake.contracts.events import EventType
@@ -77,6 +78,14 @@ class Judged:
     content: UInt64Array
 
 
+@dataclass(frozen=True)
+class _StateNames:
+    """Order in which series of a kind are written, and the columns that name them."""
+
+    order: Int64Array
+    columns: list[pa.Array]
+
+
 @dataclass
 class InputFold:
     """All that is kept of one input between batches, and the way it changes.
@@ -101,6 +110,7 @@ class InputFold:
         self.admission = Admission(lateness_ms * 1_000)
         self._buffer = ReorderBuffer(("time_us", "sequence"))
         self._family = FAMILIES[self.event_type](self.catalog, self.settings)
+        self._names: dict[str, _StateNames] = {}
         self._bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
 
     @property
@@ -214,19 +224,28 @@ class InputFold:
         whole |= self._pending_state()
         own = [[text] for text in (*_INPUT_KEY, "input")]
         parts = [pa.table([*own, pa.array([pack_arrays(whole)])], schema=STATE_SCHEMA)]
-        for kind, states in self._family.states().items():
-            names = [
-                pa.array(column, pa.string())
-                for column in zip(
-                    *((key[0], key[1], "/".join((kind, *key[2:]))) for key in states.keys),
-                    strict=True,
-                )
-            ]
-            if names:
-                parts.append(pa.table([*names, words_as_bytes(states.words())], STATE_SCHEMA))
-        # The order in which series were met depends on where batches were cut.
-        order = [(name, "ascending") for name in STATE_SCHEMA.names[:3]]
-        return pa.concat_tables(parts).sort_by(order)
+        for kind, states in sorted(self._family.states().items()):
+            if len(states):
+                names = self._state_names(kind, states)
+                words = states.words()[names.order]
+                parts.append(pa.table([*names.columns, words_as_bytes(words)], STATE_SCHEMA))
+        return pa.concat_tables(parts)
+
+    def _state_names(self, kind: str, states: KeyedStates) -> _StateNames:
+        known = self._names.get(kind)
+        if known is None or known.order.size != len(states):
+            # The order in which series were met depends on where batches were cut.
+            order = sorted(range(len(states)), key=states.keys.__getitem__)
+            keys = [states.keys[row] for row in order]
+            known = self._names[kind] = _StateNames(
+                np.array(order, np.int64),
+                [
+                    pa.array([key[0] for key in keys]),
+                    pa.array([key[1] for key in keys]),
+                    pa.array(["/".join((kind, *key[2:])) for key in keys]),
+                ],
+            )
+        return known
 
     def _pending_state(self) -> Columns:
         """Rows held, their instruments by name: codes are a process's own."""

@@ -49,7 +49,6 @@ class MergeOutput:
     """Rows of ``gold/spreads`` by column, instruments by their place in ``instruments``."""
 
     instruments: list[Instrument]
-    assets: list[str]
     indicative: Columns
     executable: Columns
 
@@ -74,8 +73,7 @@ class MergeFold:
         self._bars = ReorderBuffer(_BAR_ORDER)
         self._tops = ReorderBuffer(_TOP_ORDER)
         self._universe: Universe
-        self._assets: list[str]
-        self._universe, self._assets = build_universe([])
+        self._universe, _ = build_universe([])
         self._close: Float64Array = np.empty((len(INTERVALS), 0))
         self._close_time_us: Int64Array = np.empty((len(INTERVALS), 0), np.int64)
         self._quoted: Float64Array = np.empty((4, 0))
@@ -98,7 +96,6 @@ class MergeFold:
         quoted = _step_all(self._tops, tops, top_watermark_us)
         return MergeOutput(
             self.instruments,
-            self._assets,
             self._study(released),
             self._hunt(quoted, top_watermark_us),
         )
@@ -171,7 +168,7 @@ class MergeFold:
 
     def _set_instruments(self, names: list[tuple[str, ...]]) -> None:
         self.instruments = [self._resolve(venue, instrument) for venue, instrument in names]
-        self._universe, self._assets = build_universe(self.instruments, self.owns)
+        self._universe, _ = build_universe(self.instruments, self.owns)
 
     def _resolve(self, venue: str, instrument: str) -> Instrument:
         known = self._resolved.get((venue, instrument))

@@ -12,6 +12,7 @@ from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.contracts.instruments import QUOTE_ASSETS, Instrument
 
 _COMPARED_MARKETS = frozenset({"spot", "equity", "fx"})
+_MONEY = frozenset({"fiat", "stable"})
 
 
 class Universe(NamedTuple):
@@ -20,7 +21,7 @@ class Universe(NamedTuple):
     Attributes
     ----------
     base, quote, venue : int64[n]
-        Codes of the assets and of the venue.
+        Codes of the base asset, of the quote among the currencies, and of the venue.
     compared : bool[n]
         True where spreads are computed: not for perpetuals, whose difference is basis, nor for
         base assets of another bucket, whose instruments are there to convert currencies.
@@ -31,8 +32,10 @@ class Universe(NamedTuple):
     converter_start, converters, inverse
         Instruments that turn currency ``a`` into ``b``, at ``a * currencies + b``; ``inverse``
         where the currency sold is the instrument's quote.
+    money : int64[...]
+        Codes of the currencies that are fiat or stable coins.
     currencies : int64
-        Number of assets; the codes of fiat and stable coins are marked in ``money``.
+        Number of currencies: all that is money, and all quotes.
     """
 
     base: Int64Array
@@ -52,7 +55,7 @@ class Universe(NamedTuple):
 def build_universe(
     instruments: Sequence[Instrument], owns: Callable[[str], bool] = lambda _base: True
 ) -> tuple[Universe, list[str]]:
-    """Build the arrays, and the list of asset names by code.
+    """Build the arrays, and the list of currencies by code.
 
     Parameters
     ----------
@@ -61,31 +64,33 @@ def build_universe(
     owns : callable
         Tells whether spreads of a base asset are computed here.
     """
-    assets = sorted({a for i in instruments for a in (i.base, i.quote)})
+    assets = sorted({i.base for i in instruments})
     code = {asset: c for c, asset in enumerate(assets)}
+    # Apart from the assets: ways between currencies are kept by pairs, and assets are thousands.
+    money = {a for i in instruments for a in (i.base, i.quote) if QUOTE_ASSETS.get(a) in _MONEY}
+    currencies = sorted(money | {i.quote for i in instruments})
+    currency = {asset: c for c, asset in enumerate(currencies)}
     venues = {v: c for c, v in enumerate(sorted({i.venue for i in instruments}))}
     base = np.array([code[i.base] for i in instruments], np.int64)
-    quote = np.array([code[i.quote] for i in instruments], np.int64)
     compared = np.array(
         [i.market in _COMPARED_MARKETS and owns(i.base) for i in instruments], np.bool_
     )
-    money = [code[a] for a in assets if QUOTE_ASSETS.get(a) in {"fiat", "stable"}]
     member_start, members = _group(
         [(int(base[i]), i) for i in range(len(instruments)) if compared[i]], len(assets)
     )
     legs = [
-        (int(sold * len(assets) + bought), i, inverted)
-        for i in range(len(instruments))
-        if instruments[i].market in _COMPARED_MARKETS and base[i] in money and quote[i] in money
-        for sold, bought, inverted in ((base[i], quote[i], False), (quote[i], base[i], True))
+        (currency[sold] * len(currencies) + currency[bought], n, inverted)
+        for n, i in enumerate(instruments)
+        if i.market in _COMPARED_MARKETS and i.base in money and i.quote in money
+        for sold, bought, inverted in ((i.base, i.quote, False), (i.quote, i.base, True))
     ]
     converter_start, order = _group(
-        [(pair, position) for position, (pair, _, _) in enumerate(legs)], len(assets) ** 2
+        [(pair, position) for position, (pair, _, _) in enumerate(legs)], len(currencies) ** 2
     )
     return (
         Universe(
             base,
-            quote,
+            np.array([currency[i.quote] for i in instruments], np.int64),
             np.array([venues[i.venue] for i in instruments], np.int64),
             compared,
             np.array([i.taker_fee_bps for i in instruments], np.float64),
@@ -94,10 +99,10 @@ def build_universe(
             converter_start,
             np.array([legs[p][1] for p in order], np.int64),
             np.array([legs[p][2] for p in order], np.bool_),
-            np.array(money, np.int64),
-            len(assets),
+            np.array(sorted(currency[a] for a in money), np.int64),
+            len(currencies),
         ),
-        assets,
+        currencies,
     )
 
 

@@ -24,13 +24,13 @@ class Market:
         listed = [with_fee(resolve(v, i), fee) for v, i, _, _, fee, _ in quotes]
         self.names = [(v, i) for v, i, *_ in quotes]
         self.venues = {v: c for c, v in enumerate(sorted({v for v, _ in self.names}))}
-        self.universe, self.assets = build_universe(listed)
+        self.universe, self.currencies = build_universe(listed)
         self.bid = np.array([q[2] for q in quotes])
         self.ask = np.array([q[3] for q in quotes])
         self.times = np.array([NOW - q[5] for q in quotes], np.int64)
 
     def convert(self, sold, bought, near="binance", far="okx"):
-        place = [self.assets.index(a) for a in (sold, bought)]
+        place = [self.currencies.index(a) for a in (sold, bought)]
         venues = [self.venues.get(v, -1) for v in (near, far)]
         return conversion(
             self.universe, *place, *venues, self.bid, self.ask, self.times, NOW, MAX_AGE_US
