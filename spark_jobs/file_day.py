@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,14 @@ from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
 from marketlake.settings.model import Settings
 from spark_jobs.errors import JobError
-from spark_jobs.file_input import NANOSECONDS_AS_LONG, FileInput, days_of, read_messages
+from spark_jobs.file_input import FileInput
+from spark_jobs.file_pieces import cut
+from spark_jobs.file_steps import blocks_of, days_of, step_one_of_files
 from streaming.recompute import day_start_us
 from streaming.stages.gold import GOLD_INDICATORS
 from streaming.stages.messages import BatchPlan, Counts
-from streaming.steps import run_steps
+from streaming.stages.tasks import ANSWER_DDL
+from streaming.steps import results_of
 
 GOLD_OF_DAY: Final = (
     GOLD_BARS.path,
@@ -102,7 +106,6 @@ def fold_files(
     LakeError
         If a row is neither in silver nor in quarantine.
     """
-    spark.conf.set(NANOSECONDS_AS_LONG, "true")
     plan = BatchPlan(
         lake=lake,
         sequence=0,
@@ -114,7 +117,10 @@ def fold_files(
         date=day.isoformat(),
         ends_us=day_start_us(day + timedelta(days=1)),
     )
-    inputs, merges = run_steps(read_messages(spark, source, day), plan)
+    pieces = [piece for file in source.files for piece in cut(file)]
+    blocks = blocks_of(spark, pieces, source.inputs)
+    folded = blocks.mapInArrow(partial(step_one_of_files, plan=plan, day=day), ANSWER_DDL)
+    inputs, merges = results_of(folded, plan)
     files = [file for result in (*inputs, *merges) for file in result.files]
     total = Counts()
     for result in inputs:
@@ -142,7 +148,7 @@ def _check(
             f"{counts.quarantined} in quarantine; nothing was committed"
         )
     if not counts.of_day:
-        days = days_of(spark, source)
+        days = days_of(spark, [piece for file in source.files for piece in cut(file)])
         held = f"it holds {days[0]} to {days[1]}" if days else "it holds no row at all"
         raise JobError(f"--input {source.uri} has no row of {day}: {held}; nothing was written")
     if not counts.silver:

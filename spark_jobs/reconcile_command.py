@@ -21,7 +21,7 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.file_day import GOLD_OF_DAY, SILVER_OF_FILES, days_from_files
-from spark_jobs.file_input import SOURCE as FILE_SOURCE
+from spark_jobs.file_pieces import SOURCE as FILE_SOURCE
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
 from streaming.stages.gold import GOLD_INDICATORS

@@ -120,7 +120,7 @@ class InputFold:
 
     def step(
         self,
-        messages: pa.Array | list[bytes | None],
+        messages: pa.Array | list[bytes | None] | Decoded,
         source_time_us: Int64Array,
         keys: pa.Array | None = None,
     ) -> tuple[Judged, FoldOutput]:
@@ -128,6 +128,8 @@ class InputFold:
 
         Parameters
         ----------
+        messages : array, list or Decoded
+            As bytes, or decoded where a source has columns.
         source_time_us : int64[n]
             The source's timestamps.
         keys : pyarrow.BinaryArray, optional
@@ -150,12 +152,12 @@ class InputFold:
 
     def _judge(
         self,
-        messages: pa.Array | list[bytes | None],
+        messages: pa.Array | list[bytes | None] | Decoded,
         source_time_us: Int64Array,
         keys: pa.Array | None,
     ) -> Judged:
-        decoded = decode(messages)
-        reasons = np.zeros(len(messages), np.int64)
+        decoded = messages if isinstance(messages, Decoded) else decode(messages)
+        reasons = np.zeros(source_time_us.size, np.int64)
         for position, problem in decoded.undecoded.items():
             reasons[position] = int(problem.reason)
         none = np.empty(0, np.int64)

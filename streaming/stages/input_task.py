@@ -53,6 +53,7 @@ from streaming.stages.messages import (
     input_name,
     merged_watermark_us,
 )
+from streaming.stages.rows import Decoded
 from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
 from streaming.stages.state_files import read_state, write_state
 
@@ -98,8 +99,8 @@ class InputTask:
         bars = event_type_of(self.topic) in BAR_WORLD
         return merged_watermark_us(self._plan.inputs, bars=bars)
 
-    def messages(self, source: str, rows: pa.Table) -> None:
-        """Take messages in order of their offsets."""
+    def messages(self, source: str, rows: pa.Table, decoded: Decoded | None = None) -> None:
+        """Take messages in order of their offsets, or rows that come decoded."""
         offsets: Int64Array = rows["offset"].to_numpy()
         source_time_us = rows["source_timestamp"].cast(pa.int64()).to_numpy()
         if self._plan.live and not self._fold.active:
@@ -107,9 +108,12 @@ class InputTask:
             self.control(resume, int(offsets[0]), int(source_time_us[0]))
         self._note_offsets(offsets)
         self._write_bronze(source, rows, source_time_us)
-        judged, output = self._fold.step(
-            rows["value"].combine_chunks(), source_time_us, rows["key"].combine_chunks()
-        )
+        if decoded is None:
+            judged, output = self._fold.step(
+                rows["value"].combine_chunks(), source_time_us, rows["key"].combine_chunks()
+            )
+        else:
+            judged, output = self._fold.step(decoded, source_time_us)
         self._counts.read += len(offsets)
         self._counts.of_date += self._of_date(source_time_us)
         self._write_silver(judged)
@@ -222,10 +226,14 @@ class InputTask:
         picked = rows.take(pa.array(refused))
         time_us = picked["source_timestamp"].cast(pa.int64()).to_numpy()
         table = self._positions(source, picked, time_us)
-        table |= {"reasons": pa.array(reasons), "value": picked["value"]}
+        table |= {"reasons": pa.array(reasons), "value": self._values(picked)}
         for i, name in enumerate(("type", "venue", "instrument")):
             table[name] = pa.array([_utf8(known[row][i]) for row in refused], pa.string())
         self._add_by_source_day(SILVER_QUARANTINE, pa.table(table), time_us)
+
+    def _values(self, rows: pa.Table) -> Any:
+        """Rows as messages, for the quarantine."""
+        return rows["value"]
 
     def _take_output(self, output: FoldOutput) -> None:
         origin = "venue" if self._fold.event_type == "bar" else "trades"

@@ -65,19 +65,19 @@ def step_one_from_kafka(
     shares: Sequence[Sequence[OffsetRange]],
 ) -> Iterator[pa.RecordBatch]:
     """Fetch and fold the messages of the shares whose numbers the batches hold."""
-    _freeze_once()
+    freeze_once()
     for batch in batches:
         for share in batch.column(0).to_pylist():
             for span in shares[share]:
                 task = InputTask(plan, span.topic, span.partition)
                 for rows in fetcher(bootstrap).read(span):
                     task.messages("kafka", rows)
-                yield _answers(list(task.finish()))
+                yield answers_of(list(task.finish()))
 
 
 def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
     """Fold the rows of some inputs, each in the order of its offsets."""
-    _freeze_once()
+    freeze_once()
     tasks: dict[tuple[str, int], InputTask] = {}
     for batch in batches:
         for source, topic, partition, rows in _segments(batch):
@@ -95,7 +95,7 @@ def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
     for task in tasks.values():
         if plan.ends_us is not None:
             task.end(plan.ends_us)
-        yield _answers(list(task.finish()))
+        yield answers_of(list(task.finish()))
 
 
 def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
@@ -112,7 +112,7 @@ def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
     for bucket, parts in sorted(events.items()):
         result = _merge(plan, bucket, parts)
         results.append((bucket, "merge", msgspec.msgpack.encode(result)))
-    yield _answers(results)
+    yield answers_of(results)
 
 
 def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResult:
@@ -178,7 +178,8 @@ def _segments(batch: pa.RecordBatch) -> Iterator[tuple[str, str, int, pa.Table]]
         )
 
 
-def _answers(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
+def answers_of(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
+    """Give (bucket, kind, payload) as Spark takes them."""
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.RecordBatch.from_arrays(
         [
@@ -189,7 +190,8 @@ def _answers(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
     )
 
 
-def _freeze_once() -> None:
+def freeze_once() -> None:
+    """Take what is imported out of the garbage collector's sight, once a worker."""
     # Spark collects garbage after every task; without this it walks all modules each time.
     if not _FROZEN:
         gc.freeze()
