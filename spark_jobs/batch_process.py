@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from pyspark.sql import SparkSession
 
 from marketlake.contracts.tables import (
     GOLD_MARKET_SUMMARY,
@@ -23,6 +25,7 @@ from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeNotFoundError
 from marketlake.lake.lease import lease
 from marketlake.lake.storage import Storage
+from marketlake.settings import environment
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import JobError, one_line
 from spark_jobs.export import FOLDER, export_day
@@ -89,8 +92,16 @@ class DailyJob:
         self._tables = DeltaTables(
             self.storage, (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS)
         )
-        # A session of its own: what the job sets or names there, no other sees.
-        self._spark = job_session(f"marketlake batch process {day}").newSession()
+        if environment.under_spark_submit():
+            # A cluster takes a program that never starts its session for one that failed.
+            assert self._spark
+
+    @cached_property
+    def _spark(self) -> SparkSession:
+        """Started by what folds: the summary and the export do without."""
+        # A session of its own: what the job sets there, no other sees.
+        name = f"marketlake batch process {self._day}"
+        return job_session(name, brief=self._source is not None).newSession()
 
     def run(self, *, rewrite: bool, export: Path | None = None) -> DayResult:
         """Make what the day lacks.
@@ -115,7 +126,7 @@ class DailyJob:
             written |= self._summary()
         exported = None
         if export is not None:
-            exported = export_day(self._spark, self.storage, self._day, export)
+            exported = export_day(self._lake, self._day, export)
         return DayResult(written, counts, exported)
 
     def _from_files(
@@ -167,7 +178,7 @@ class DailyJob:
 
     def _summary(self) -> dict[str, int]:
         writer = DataFileWriter(self.storage, GOLD_MARKET_SUMMARY, f"day-{self._day}")
-        by_market = market_summary(self._spark, self.storage, self._day)
+        by_market = market_summary(self._lake, self._day)
         if not by_market:
             raise JobError(
                 f"lake {self._lake} has no 1m bars on {self._day}; see the days there are: "

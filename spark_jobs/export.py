@@ -8,12 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
 
-from marketlake.contracts.tables import GOLD_BARS
 from marketlake.lake.errors import LakeError
-from marketlake.lake.storage import Storage
+from marketlake.lake.query import open_lake
 from streaming.stages.gold import GOLD_INDICATORS
 
 FOLDER: Final = "processed-data/financial_indicators"
@@ -25,18 +24,30 @@ _INDICATORS: Final = tuple(
     c.name for c in GOLD_INDICATORS.columns if c.name not in {*_BAR, "close"}
 )
 # One series an instrument, as in the market summary: bars built here where there are any.
-_EXPORT: Final = f"""
+_CHOSEN: Final = f"""
+CREATE TEMP TABLE chosen AS
 WITH ranked AS (
-  SELECT *, dense_rank() OVER (PARTITION BY venue, instrument ORDER BY origin) AS choice
-  FROM bars JOIN indicators USING (venue, instrument, interval, origin, open_time, market, date)
+  SELECT i.*, volume,
+    dense_rank() OVER (PARTITION BY venue, instrument ORDER BY origin) AS choice
+  FROM gold.indicators AS i
+  JOIN (
+    SELECT venue, instrument, "interval", origin, open_time, volume
+    FROM gold.bars WHERE "interval" = '{INTERVAL}' AND date = $day
+  ) USING (venue, instrument, "interval", origin, open_time)
+  WHERE i."interval" = '{INTERVAL}' AND i.date = $day
 )
 SELECT instrument AS symbol, venue, open_time, close, volume, {RSI} AS rsi,
-  {", ".join(_INDICATORS)}, market, date
+  {", ".join(_INDICATORS)}, market
 FROM ranked WHERE choice = 1
+"""
+_WRITE: Final = """
+COPY (
+  SELECT * EXCLUDE market FROM chosen WHERE market = $market ORDER BY symbol, venue, open_time
+) TO $file (FORMAT parquet, COMPRESSION snappy)
 """
 
 
-def export_day(spark: SparkSession, storage: Storage, day: date, target: Path) -> int:
+def export_day(lake: str, day: date, target: Path) -> int:
     """Write the 1m indicators of a day, in the place of those that an earlier run wrote.
 
     Parameters
@@ -54,29 +65,23 @@ def export_day(spark: SparkSession, storage: Storage, day: date, target: Path) -
     LakeError
         If the folder cannot be written.
     """
-    where = f"interval = '{INTERVAL}' AND date = DATE '{day}'"
-    bars = spark.read.format("delta").load(storage.path(GOLD_BARS.path)).where(where)
-    bars.drop("close").createOrReplaceTempView("bars")
-    indicators = spark.read.format("delta").load(storage.path(GOLD_INDICATORS.path)).where(where)
-    indicators.createOrReplaceTempView("indicators")
-    # The default is a 96-bit type that few readers but Spark's know.
-    spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     folder = target / FOLDER
     fresh = folder / f".{uuid.uuid4().hex}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (
-            spark.sql(_EXPORT)
-            .repartition("market")
-            .sortWithinPartitions("market", "symbol", "venue", "open_time")
-            .write.partitionBy("market", "date")
-            .option("compression", "snappy")
-            .parquet(f"file://{fresh}")
-        )
+        fresh.mkdir(parents=True)
+        with open_lake(lake) as connection:
+            connection.execute(_CHOSEN, {"day": day})
+            markets = connection.execute("SELECT DISTINCT market FROM chosen").fetchall()
+            for (market,) in markets:
+                partition = fresh / f"market={market}" / f"date={day}"
+                partition.mkdir(parents=True)
+                file = str(partition / f"{uuid.uuid4().hex}.parquet")
+                connection.execute(_WRITE, {"market": market, "file": file})
         return _swap(folder, fresh, day)
-    except OSError as error:
+    except (OSError, duckdb.IOException) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
         raise LakeError(
-            f"cannot write export {folder}: {error.strerror or error}; "
+            f"cannot write export {folder}: {reason or error}; "
             "check that the disk has room and the folder may be written"
         ) from error
     finally:

@@ -7,34 +7,36 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
 
-from marketlake.contracts.tables import GOLD_ANOMALIES, GOLD_BARS, GOLD_MARKET_SUMMARY, GOLD_SPREADS
-from marketlake.lake.storage import Storage
-
-_INTERVAL: Final = "1m"
+from marketlake.contracts.tables import GOLD_MARKET_SUMMARY
+from marketlake.lake.query import open_lake
 
 # One origin an instrument: bars built here where there are any, as they hold the quote volume.
+# Sums are taken in order of time: whatever the threads do, the day again gives the same bits.
 _SUMMARY: Final = """
 WITH ranked AS (
   SELECT *, dense_rank() OVER (PARTITION BY venue, instrument ORDER BY origin) AS choice
-  FROM bars
+  FROM gold.bars WHERE "interval" = '1m' AND date = $day
 ), chosen AS (
   SELECT *, ln(close / lag(close) OVER (PARTITION BY venue, instrument ORDER BY open_time)) AS step
   FROM ranked WHERE choice = 1
 ), days AS (
   SELECT venue, instrument, market,
-    min_by(open, open_time) AS open, max(high) AS high, min(low) AS low,
-    max_by(close, open_time) AS close, sum(volume) AS volume,
-    sum(quote_volume) AS quote_volume, count(quote_volume) = count(*) AS has_quote_volume,
-    sqrt(sum(step * step)) AS realised_volatility,
-    sum(trade_count) AS trade_count
+    arg_min(open, open_time) AS open, max(high) AS high, min(low) AS low,
+    arg_max(close, open_time) AS close, sum(volume ORDER BY open_time) AS volume,
+    sum(quote_volume ORDER BY open_time) AS quote_volume,
+    count(quote_volume) = count(*) AS has_quote_volume,
+    sqrt(sum(step * step ORDER BY open_time)) AS realised_volatility,
+    sum(trade_count)::BIGINT AS trade_count
   FROM chosen GROUP BY venue, instrument, market
 ), alarms AS (
-  SELECT venue, instrument, count(*) AS anomaly_count FROM anomalies GROUP BY venue, instrument
+  SELECT venue, instrument, count(*) AS anomaly_count FROM gold.anomalies
+  WHERE date = $day GROUP BY venue, instrument
 ), legs AS (
-  SELECT buy_venue AS venue, buy_instrument AS instrument, net_bps FROM spreads
-  UNION ALL SELECT sell_venue, sell_instrument, net_bps FROM spreads
+  SELECT buy_venue AS venue, buy_instrument AS instrument, net_bps
+  FROM gold.spreads WHERE date = $day
+  UNION ALL SELECT sell_venue, sell_instrument, net_bps
+  FROM gold.spreads WHERE date = $day
 ), best AS (
   SELECT venue, instrument, max(net_bps) AS best_net_bps FROM legs GROUP BY venue, instrument
 )
@@ -47,12 +49,7 @@ ORDER BY venue, instrument
 """
 
 
-def _day_of(spark: SparkSession, storage: Storage, path: str, day: date) -> DataFrame:
-    frame = spark.read.format("delta").load(storage.path(path))
-    return frame.where(f"date = DATE '{day.isoformat()}'")
-
-
-def market_summary(spark: SparkSession, storage: Storage, day: date) -> dict[str, pa.Table]:
+def market_summary(lake: str, day: date) -> dict[str, pa.Table]:
     """Compute ``gold/market_summary`` of a day.
 
     Returns
@@ -60,11 +57,8 @@ def market_summary(spark: SparkSession, storage: Storage, day: date) -> dict[str
     dict of str to pyarrow.Table
         Rows by market, in the columns of the table's data files.
     """
-    bars = _day_of(spark, storage, GOLD_BARS.path, day)
-    bars.where(f"interval = '{_INTERVAL}'").createOrReplaceTempView("bars")
-    _day_of(spark, storage, GOLD_ANOMALIES.path, day).createOrReplaceTempView("anomalies")
-    _day_of(spark, storage, GOLD_SPREADS.path, day).createOrReplaceTempView("spreads")
-    rows = spark.sql(_SUMMARY).toArrow()
+    with open_lake(lake) as connection:
+        rows = connection.sql(_SUMMARY, params={"day": day}).to_arrow_table()
     columns = GOLD_MARKET_SUMMARY.file_schema.names
     return {
         market: rows.filter(pc.equal(rows["market"], market)).select(columns)

@@ -11,7 +11,7 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
-from marketlake.lake.session import spark_session
+from marketlake.lake.session import LOCAL, spark_session
 from marketlake.local.jars import spark_jar_paths
 from marketlake.local.java import find_java
 from marketlake.settings import environment
@@ -20,14 +20,25 @@ _NOISE: Final = "WARNING: Using incubator modules"
 _filters: Final[list[subprocess.Popen[bytes]]] = []
 
 
-def job_session(name: str) -> SparkSession:
-    """Start the session; under ``spark-submit`` master and jars are the cluster's."""
+def job_session(name: str, *, brief: bool = False) -> SparkSession:
+    """Start the session; under ``spark-submit`` master and jars are the cluster's.
+
+    Parameters
+    ----------
+    brief : bool
+        The JVM does little but hand blocks on, for a minute or so: it compiles its code once and
+        cheaply, and not a second time for speed.
+    """
     if environment.under_spark_submit():
         return spark_session(name, master=None)
     # pyspark looks for Java in JAVA_HOME and on the PATH only.
     os.environ["JAVA_HOME"] = str(find_java().home)
+    extra = {"spark.python.daemon.module": "spark_jobs.worker_daemon"}
+    if brief:
+        options = "spark.driver.extraJavaOptions"
+        extra[options] = f"{LOCAL[options]} -XX:TieredStopAtLevel=1"
     with _without_noise():
-        return spark_session(name, jars=spark_jar_paths())
+        return spark_session(name, jars=spark_jar_paths(), extra=extra)
 
 
 @contextmanager
