@@ -181,7 +181,8 @@ def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Describe the machine, and how busy it is."""
     return {
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
@@ -230,7 +231,7 @@ def main() -> int:
     unknown = [name for name in options.contenders if name not in CONTENDERS]
     if unknown:
         parser.error(f"no contender {unknown[0]}: choose of {', '.join(CONTENDERS)}")
-    machine, workload = _machine(), workload_of(options)
+    before, workload = machine(), workload_of(options)
     runs = compete(options.contenders, workload, options.work, options.rounds, cold=options.cold)
     summaries = summarise(runs)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -239,7 +240,7 @@ def main() -> int:
     path.write_text(
         json.dumps(
             {
-                "machine": machine,
+                "machine": before,
                 "workload": asdict(workload),
                 "cold": options.cold,
                 "runs": [asdict(run) for run in runs],
