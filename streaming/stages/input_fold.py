@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from marketlake.analytics.admission import (
     ADMITTED,
@@ -19,14 +18,12 @@ from marketlake.analytics.admission import (
 )
 from marketlake.analytics.arrays import (
     Columns,
-    Float64Array,
     Int64Array,
     UInt64Array,
     pack_arrays,
     take,
     unpack_arrays,
 )
-from marketlake.analytics.keyed import KeyedStates
 from marketlake.analytics.reorder import ReorderBuffer
 from marketlake.contracts.control import Control
 from marketlake.contracts.events import EventType
@@ -41,22 +38,14 @@ from streaming.stages.families import (
     FoldOutput,
     bar_lengths_us,
 )
+from streaming.stages.input_state import SeriesStates, whole_payload, whole_row
 from streaming.stages.rows import Decoded, Rows
 from streaming.stages.scan import NO_LONG
 from streaming.stages.silver import content_hashes, identity_hashes
 from streaming.stages.texts import keys_differ
 from streaming.stages.validate import TimeBounds, validate
 
-STATE_VERSION: Final = 1
-"""Layout of the payloads in ``state/folds``; another layout gets another number."""
-
 _VERDICTS: Final = ((TOO_LATE, Reason.TOO_LATE), (DUPLICATE, Reason.DUPLICATE))
-_INPUT_KEY: Final = ("", "")
-
-STATE_SCHEMA: Final = pa.schema(
-    {"venue": pa.string(), "instrument": pa.string(), "kind": pa.string(), "payload": pa.binary()}
-)
-"""Rows of state; venue and instrument are empty for that of the whole input."""
 
 
 @dataclass
@@ -76,14 +65,6 @@ class Judged:
     admitted: npt.NDArray[np.bool_]
     codes: Int64Array
     content: UInt64Array
-
-
-@dataclass(frozen=True)
-class _StateNames:
-    """Order in which series of a kind are written, and the columns that name them."""
-
-    order: Int64Array
-    columns: list[pa.Array]
 
 
 @dataclass
@@ -110,7 +91,7 @@ class InputFold:
         self.admission = Admission(lateness_ms * 1_000)
         self._buffer = ReorderBuffer(("time_us", "sequence"))
         self._family = FAMILIES[self.event_type](self.catalog, self.settings)
-        self._names: dict[str, _StateNames] = {}
+        self._kept = SeriesStates(self._family.states())
         self._bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
 
     @property
@@ -224,30 +205,7 @@ class InputFold:
         whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
         whole["active"] = np.array([self.active], np.int64)
         whole |= self._pending_state()
-        own = [[text] for text in (*_INPUT_KEY, "input")]
-        parts = [pa.table([*own, pa.array([pack_arrays(whole)])], schema=STATE_SCHEMA)]
-        for kind, states in sorted(self._family.states().items()):
-            if len(states):
-                names = self._state_names(kind, states)
-                words = states.words()[names.order]
-                parts.append(pa.table([*names.columns, words_as_bytes(words)], STATE_SCHEMA))
-        return pa.concat_tables(parts)
-
-    def _state_names(self, kind: str, states: KeyedStates) -> _StateNames:
-        known = self._names.get(kind)
-        if known is None or known.order.size != len(states):
-            # The order in which series were met depends on where batches were cut.
-            order = sorted(range(len(states)), key=states.keys.__getitem__)
-            keys = [states.keys[row] for row in order]
-            known = self._names[kind] = _StateNames(
-                np.array(order, np.int64),
-                [
-                    pa.array([key[0] for key in keys]),
-                    pa.array([key[1] for key in keys]),
-                    pa.array(["/".join((kind, *key[2:])) for key in keys]),
-                ],
-            )
-        return known
+        return pa.concat_tables([whole_row("input", pack_arrays(whole)), *self._kept.tables()])
 
     def _pending_state(self) -> Columns:
         """Rows held, their instruments by name: codes are a process's own."""
@@ -272,16 +230,8 @@ class InputFold:
         ValueError
             If a payload does not fit this layout.
         """
-        states = self._family.states()
-        for kind in sorted(state["kind"].unique().to_pylist()):
-            rows = state.filter(pc.equal(state["kind"], kind))
-            if kind == "input":
-                self._restore_input(unpack_arrays(rows["payload"][0].as_py()))
-                continue
-            name, *suffix = kind.split("/")
-            names = zip(rows["venue"].to_pylist(), rows["instrument"].to_pylist(), strict=True)
-            keys = [(venue, instrument, *suffix) for venue, instrument in names]
-            states[name].restore(keys, bytes_as_words(rows["payload"].combine_chunks()))
+        self._restore_input(unpack_arrays(whole_payload(state, "input")))
+        self._kept.restore(state)
 
     def _restore_input(self, whole: Columns) -> None:
         for name in whole.pop("catalog").tobytes().decode().split():
@@ -297,29 +247,6 @@ class InputFold:
             self.admission.lateness_us, _with_prefix(whole, "admission.")
         )
         self._buffer.pending = _with_prefix(whole, "pending.")
-
-
-def words_as_bytes(words: Float64Array) -> pa.Array:
-    """Give each row of words as one binary value; the bytes are those of the array."""
-    n, width = words.shape
-    ends = np.arange(n + 1, dtype=np.int32) * np.int32(8 * width)
-    data = pa.py_buffer(np.ascontiguousarray(words))
-    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(ends), data])
-
-
-def bytes_as_words(payloads: pa.Array) -> Float64Array:
-    """Undo :func:`words_as_bytes`.
-
-    Raises
-    ------
-    ValueError
-        If the values are not all of one length, a whole number of words.
-    """
-    ends, data = binary_parts(payloads)
-    lengths = np.diff(ends)
-    if (lengths != lengths[0]).any() or lengths[0] % 8:
-        raise ValueError(f"payloads have {lengths.min()} to {lengths.max()} bytes")
-    return data[ends[0] : ends[-1]].view("<f8").reshape(len(payloads), -1)
 
 
 def _with_prefix(columns: Columns, prefix: str) -> Columns:

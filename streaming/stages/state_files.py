@@ -11,7 +11,7 @@ from marketlake.contracts.tables import STATE_FOLDS
 from marketlake.lake.datafiles import DataFile, DataFileWriter
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
-from streaming.stages.input_fold import STATE_SCHEMA, STATE_VERSION
+from streaming.stages.input_state import STATE_SCHEMA, STATE_VERSION
 
 
 def write_state(

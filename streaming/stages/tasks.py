@@ -17,7 +17,7 @@ from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange, fetcher
 from streaming.stages.catalog import Markets
 from streaming.stages.gold import by_market_and_day, spread_rows
-from streaming.stages.input_fold import STATE_SCHEMA
+from streaming.stages.input_state import whole_payload, whole_row
 from streaming.stages.input_task import InputTask, control_of, is_control
 from streaming.stages.merge_fold import MergeFold
 from streaming.stages.messages import (
@@ -138,7 +138,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
                 writer.add(partition, part)
     state_file = None
     if plan.writes("state/folds"):
-        state = pa.table([[""], [""], ["merge"], [fold.state()]], schema=STATE_SCHEMA)
+        state = whole_row("merge", fold.state())
         state_file = write_state(storage, label, "merge", name, plan.sequence, state)
         _MERGES[f"{plan.lake}/{name}"] = (f"{state_file.table}/{state_file.path}", fold)
     return MergeResult(name=name, files=writer.close(), state_file=state_file, counts=counts)
@@ -153,7 +153,7 @@ def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
     buckets = plan.settings.stream.merge_buckets
     fold = MergeFold(plan.settings.spreads, lambda base: bucket_of(base, buckets) == bucket)
     if path is not None:
-        fold.restore(read_state(storage, path)["payload"][0].as_py())
+        fold.restore(whole_payload(read_state(storage, path), "merge"))
     return fold
 
 

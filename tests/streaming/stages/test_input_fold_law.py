@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from marketlake.analytics.arrays import pack_arrays, unpack_arrays
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
-from streaming.stages.input_fold import STATE_SCHEMA, InputFold
+from streaming.stages.input_fold import InputFold
+from streaming.stages.input_state import STATE_SCHEMA
 
 from . import wire_streams
 
