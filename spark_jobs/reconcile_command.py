@@ -12,6 +12,7 @@ import duckdb
 import typer
 
 from marketlake.contracts.tables import SILVER_QUARANTINE, STREAM_TABLES, Table
+from marketlake.lake.compare import Difference, first_surplus, text_of
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError, LakeNotFoundError
@@ -30,15 +31,6 @@ COMPARED: Final = (
     *(t for t in STREAM_TABLES if t.layer in {"silver", "gold"}),
     GOLD_INDICATORS,
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What the lake has and bronze does not give, or the other way round."""
-
-    table: str
-    problem: str
-    row: str
 
 
 @dataclass(frozen=True)
@@ -151,33 +143,37 @@ def _compare(
     connection: duckdb.DuckDBPyConnection, table: Table, again: list[str], rest: str
 ) -> list[Difference]:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    lake = f"SELECT {columns} FROM {table.layer}.{table.name} WHERE {rest}"
-    if again:
-        kinds = ", ".join(
-            f"{n}: {'DATE' if n == 'date' else 'VARCHAR'}" for n in table.partition_by
-        )
-        files = ", ".join(f"'{path}'" for path in again)
-        bronze = (
-            f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = true, "
-            f"hive_types = {{{kinds}}}) WHERE {rest}"
-        )
-    else:
-        bronze = f"SELECT {columns} FROM {table.layer}.{table.name} WHERE false"
-    sides = (
-        ("in the lake but not recomputed", f"{lake} EXCEPT ALL {bronze}"),
-        ("recomputed but not in the lake", f"{bronze} EXCEPT ALL {lake}"),
-    )
-    found = []
-    for problem, query in sides:
+    name = f"{table.layer}.{table.name}"
+    lake = connection.table(name).filter(rest).project(columns)
+    with duckdb.connect() as other:
+        other.execute("SET TimeZone = 'UTC'")
         try:
-            row = connection.execute(f"SELECT * FROM ({query}) LIMIT 1").fetchone()
+            sides = first_surplus(
+                lake, _recomputed(other, table, again).filter(rest).project(columns)
+            )
         except duckdb.Error as error:
-            name = f"{table.layer}.{table.name}"
-            return [Difference(name, "cannot be read", str(error).splitlines()[0])]
-        if row is not None:
-            text = ", ".join(f"{c.name}={v}" for c, v in zip(table.columns, row, strict=True))
-            found.append(Difference(f"{table.layer}.{table.name}", problem, text))
-    return found
+            # What reads hands the error on to what compares, each with words of its own.
+            reason = str(error).splitlines()[0].rpartition(" failed: ")[2].partition(". Detail:")[0]
+            return [Difference(name, "cannot be read", reason)]
+    problems = ("in the lake but not recomputed", "recomputed but not in the lake")
+    return [
+        Difference(name, problem, text_of(row))
+        for problem, row in zip(problems, sides, strict=True)
+        if row is not None
+    ]
+
+
+def _recomputed(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[str]
+) -> duckdb.DuckDBPyRelation:
+    """Read what was recomputed; partition columns stand in the paths."""
+    if not files:
+        return connection.from_arrow(table.arrow_schema.empty_table())
+    kinds = ", ".join(f"{n}: {'DATE' if n == 'date' else 'VARCHAR'}" for n in table.partition_by)
+    paths = ", ".join(f"'{path}'" for path in files)
+    return connection.sql(
+        f"FROM read_parquet([{paths}], hive_partitioning = true, hive_types = {{{kinds}}})"
+    )
 
 
 def reconcile_command(
