@@ -12,6 +12,9 @@ from pyspark.sql import SparkSession
 
 from marketlake.contracts.events import EventType, topic_of
 from marketlake.contracts.tables import BRONZE_EVENTS, STATE_FOLDS, STREAM_TABLES
+from marketlake.feeds.publish import KafkaPublisher
+from marketlake.feeds.recorded.catalog import Recording
+from marketlake.feeds.replay import ReplaySummary, replay
 from marketlake.feeds.simulator.config import SimulationConfig
 from marketlake.feeds.simulator.market import simulate
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
@@ -55,6 +58,15 @@ def publish(broker: EmbeddedBroker, messages: Iterable[Message], partitions: int
         broker.create_topic(topic_of(event_type, prefix), partitions)
     send(broker, prefix, messages)
     return f"kafka:{broker.bootstrap}/{prefix}"
+
+
+def publish_recording(broker: EmbeddedBroker, recording: Recording) -> tuple[str, ReplaySummary]:
+    """Publish recorded data to topics of a new prefix; give their source and what was sent."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    publisher = KafkaPublisher(broker.bootstrap, prefix)
+    summary = replay(recording, publisher)
+    publisher.close()
+    return f"kafka:{broker.bootstrap}/{prefix}", summary
 
 
 def send(broker: EmbeddedBroker, prefix: str, messages: Iterable[Message]) -> None:

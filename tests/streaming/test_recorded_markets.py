@@ -9,14 +9,13 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from marketlake.feeds.publish import KafkaPublisher, parse_target
 from marketlake.feeds.recorded.catalog import open_recording
-from marketlake.feeds.replay import ReplaySummary, replay
+from marketlake.feeds.replay import ReplaySummary
 from marketlake.lake.query import open_lake
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import load_settings
 
-from .lakes import fill
+from .lakes import fill, publish_recording
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.recorded, pytest.mark.slow]
 
@@ -24,12 +23,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.recorded, pytes
 def replayed(
     broker: EmbeddedBroker, spark: SparkSession, folder: Path, lake: Path, **settings: object
 ) -> tuple[duckdb.DuckDBPyConnection, ReplaySummary]:
-    uri = f"kafka:{broker.bootstrap}/{folder.name}"
-    target = parse_target(uri)
-    publisher = KafkaPublisher(target.bootstrap, target.prefix)
-    summary = replay(open_recording(folder), publisher)
-    publisher.close()
-    fill(spark, uri, lake, load_settings(**settings))
+    source, summary = publish_recording(broker, open_recording(folder))
+    fill(spark, source, lake, load_settings(**settings))
     return open_lake(str(lake)), summary
 
 
