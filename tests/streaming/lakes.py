@@ -30,9 +30,9 @@ Message = tuple[EventType, bytes | None, bytes]
 COMPARED = [*(t for t in STREAM_TABLES if t.layer != "bronze"), GOLD_INDICATORS]
 
 
-def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:
-    """A simulated market with late, duplicated and reordered messages, and junk in between."""
-    config = SimulationConfig(
+def faulty_market(seed: int, seconds: int) -> SimulationConfig:
+    """A market with many late, duplicated and reordered messages."""
+    return SimulationConfig(
         seed=seed,
         duration_s=seconds,
         trades_per_second=60,
@@ -42,7 +42,11 @@ def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:
         duplicate_rate=0.02,
         reorder_rate=0.02,
     )
-    messages: list[Message] = list(simulate(config).messages())
+
+
+def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:
+    """The messages of a faulty market, and junk in between."""
+    messages: list[Message] = list(simulate(faulty_market(seed, seconds)).messages())
     types: list[EventType] = ["trade", "quote", "book", "bar"]
     step = max(1, len(messages) // (fuzz + 1))
     for i, junk in enumerate(fuzz_messages(seed, fuzz)):

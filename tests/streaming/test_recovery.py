@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,16 +20,18 @@ from marketlake.lake.manifests import Manifests
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.reconcile_command import reconcile
-from streaming.pipeline import COMMIT_ORDER, PIPELINE
+from streaming.pipeline import PIPELINE
 
-from .lakes import assert_same, fill, market_messages, publish, settings_with
+from .chaos import Campaign
+from .deaths import Hit, LakeAtDeath, files_of
+from .lakes import assert_same, assert_same_state, fill, market_messages, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
 KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-OFFSETS = 4_000
+OFFSETS = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +62,43 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def test_killed_between_commits_and_at_random_moments(
+@pytest.mark.timeout(300 + 120 * KILLS)
+def test_killed_while_it_takes_batches(broker: EmbeddedBroker, tmp_path: Path):
+    campaign = Campaign(broker.bootstrap, str(tmp_path / "lake"), tmp_path, SEED, say=print)
+    report = campaign.run(KILLS, between=KILLS // 4)
+    assert report.differences == []
+    assert len(report.kills) >= KILLS
+    assert all(kill.waiting for kill in report.kills)
+    assert report.hits()[Hit.BETWEEN] >= KILLS // 4
+    between = [kill for kill in report.kills if kill.hit is Hit.BETWEEN]
+    assert all(0 < kill.committed < kill.tables for kill in between)
+
+
+def test_a_dead_lake_shows_what_its_writer_was_at(
     spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
 ):
     lake = tmp_path / "lake"
-    rng = random.Random(SEED)
-    print(f"seed {SEED}, {KILLS} kills")
-    points = ["before manifest", "manifest", *COMMIT_ORDER]
-    for kill in range(KILLS):
-        if kill % 2 == 0:
-            point = rng.choice(points)
-            process = start(source, lake, point, rng.randint(1, 2))
-            process.wait(timeout=300)
-        else:
-            process = start(source, lake, "never", 1)
-            deadline = time.monotonic() + rng.uniform(6, 25)
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.05)
+    deaths = [
+        ("before manifest", 2, Hit.FOLDING),
+        ("manifest", 1, Hit.DECIDED),
+        ("bronze/events", 1, Hit.BETWEEN),  # while it finishes the batch of the one before
+        ("silver/quotes", 2, Hit.BETWEEN),
+        ("state/folds", 2, Hit.COMMITTED),
+    ]
+    for point, count, hit in deaths:
+        before = files_of(str(lake))
+        process = start(source, lake, point, count)
+        assert process.wait(timeout=300) == -signal.SIGKILL
         kill_group(process)
+        found = LakeAtDeath(str(lake), before)
+        assert found.hit() is hit, point
+        # As if a process had died that had not come to do anything.
+        assert LakeAtDeath(str(lake), files_of(str(lake))).hit() is None
+        if point == "bronze/events":
+            assert found.committed == 1
     fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
     assert_same(undisturbed, lake)
+    assert_same_state(undisturbed, lake)
 
 
 def test_a_decided_batch_is_finished_without_its_messages(
