@@ -291,7 +291,7 @@ def main() -> int:
     hits = ", ".join(f"{count} {hit}" for hit, count in report.hits().items())
     say(f"{len(report.kills)} kills ({hits}), {report.missed} more hit no batch")
     for difference in report.differences:
-        say(f"{difference.table}: {difference.problem}: {difference.row}")
+        say(f"{difference.table}: {difference.problem}: {difference.row[:300]}")
     if report.differences:
         return 1
     say(f"identical to the undisturbed run over the same {report.messages:,} messages")
