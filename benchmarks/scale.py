@@ -1,7 +1,8 @@
 """How the pipeline's rate holds as rows and instruments grow, cases interleaved.
 
-Rows once, twice and four times; then 100 against 10,000 instruments at twice the rows. With many
-instruments nearly every trade is a bar of its own, so more rows are written for each one read.
+Rows once, twice and four times; then 100 against 10,000 instruments, each name at four venues, at
+four times the rows. With many instruments nearly every trade is a bar of its own, so that about ten
+times as many rows are written for each one read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from statistics import median
 
 from generate import ensure
 from run import run_one
-from workload import WARM_UP, Workload, default_work_dir
+from workload import VENUES, WARM_UP, Workload, default_work_dir
 
 from marketlake.local.broker import EmbeddedBroker
 
@@ -23,7 +24,7 @@ def cases(rows: int) -> dict[str, Workload]:
     """Give the workloads by name."""
     return {
         **{f"{k}x rows": Workload(k * rows) for k in (1, 2, 4)},
-        **{f"{n:,} instruments": Workload(2 * rows, n) for n in (100, 10_000)},
+        **{f"{n:,} instruments": Workload(4 * rows, n // len(VENUES)) for n in (100, 10_000)},
     }
 
 

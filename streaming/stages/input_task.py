@@ -14,36 +14,19 @@ from marketlake.analytics.arrays import (
     Columns,
     Int64Array,
     concat,
-    distinct,
     pack_arrays,
     row_count,
 )
 from marketlake.contracts.control import SOURCE_PREFIX, Control, decode_control, encode_control
 from marketlake.contracts.instruments import QUOTE_ASSETS
-from marketlake.contracts.reasons import reason_names
-from marketlake.contracts.tables import (
-    BRONZE_EVENTS,
-    GOLD_ANOMALIES,
-    GOLD_BARS,
-    SILVER_QUARANTINE,
-    Table,
-)
-from marketlake.lake.datafiles import DataFileWriter, day_text
 from marketlake.lake.storage import Storage
 from streaming.stages.families import FoldOutput, bar_lengths_us
-from streaming.stages.gold import (
-    DAY_US,
-    GOLD_INDICATORS,
-    anomaly_rows,
-    bar_rows,
-    by_market_and_day,
-)
-from streaming.stages.input_fold import InputFold, Judged
+from streaming.stages.input_fold import InputFold
+from streaming.stages.input_tables import InputTables
 from streaming.stages.merge_fold import MergeEvents
 from streaming.stages.messages import (
     BAR_WORLD,
     BatchPlan,
-    Counts,
     InputEvents,
     InputPosition,
     InputResult,
@@ -54,7 +37,6 @@ from streaming.stages.messages import (
     merged_watermark_us,
 )
 from streaming.stages.rows import Decoded
-from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
 from streaming.stages.state_files import read_state, write_state
 
 _CACHE: Final[dict[str, tuple[str, InputFold]]] = {}
@@ -73,8 +55,7 @@ class InputTask:
         self.topic, self.partition = topic, partition
         self.name = input_name(topic, partition)
         self._fold = self._load()
-        self._writers: dict[str, DataFileWriter] = {}
-        self._counts = Counts()
+        self._tables = InputTables(plan, topic, partition, self._fold.catalog)
         self._first_offset, self._next_offset = -1, self._known().next_offset
         self._bars: list[Columns] = []
         self._tops: list[Columns] = []
@@ -107,17 +88,16 @@ class InputTask:
             resume = Control("resume", self._joins_at_us())
             self.control(resume, int(offsets[0]), int(source_time_us[0]))
         self._note_offsets(offsets)
-        self._write_bronze(source, rows, source_time_us)
+        self._tables.bronze(source, rows, source_time_us)
         if decoded is None:
             judged, output = self._fold.step(
                 rows["value"].combine_chunks(), source_time_us, rows["key"].combine_chunks()
             )
         else:
             judged, output = self._fold.step(decoded, source_time_us)
-        self._counts.read += len(offsets)
-        self._counts.of_date += self._of_date(source_time_us)
-        self._write_silver(judged)
-        self._write_quarantine(source, rows, judged)
+        self._tables.count(source_time_us)
+        self._tables.silver(judged)
+        self._tables.quarantine(source, rows, judged, self._values)
         self._take_output(output)
 
     def control(self, event: Control, offset: int, source_time_us: int) -> None:
@@ -130,7 +110,7 @@ class InputTask:
                     "value": pa.array([encode_control(event)], pa.binary()),
                 }
             )
-            self._write_bronze(event.source, rows, np.array([source_time_us], np.int64))
+            self._tables.bronze(event.source, rows, np.array([source_time_us], np.int64))
         self._take_output(self._fold.control(event))
 
     def end(self, earliest_us: int) -> None:
@@ -149,88 +129,6 @@ class InputTask:
             )
         self._next_offset = int(offsets[-1]) + 1
 
-    def _writer(self, table: Table) -> DataFileWriter:
-        writer = self._writers.get(table.path)
-        if writer is None:
-            label = f"{self._plan.label}-{self.name}"
-            writer = self._writers[table.path] = DataFileWriter(self._storage, table, label)
-        return writer
-
-    def _write_bronze(self, source: str, rows: pa.Table, source_time_us: Int64Array) -> None:
-        if not self._plan.writes(BRONZE_EVENTS.path):
-            return
-        n = rows.num_rows
-        ingest_us = np.full(n, self._plan.ingest_time_us, np.int64)
-        table = self._positions(source, rows, source_time_us)
-        table |= {
-            "key": rows["key"],
-            "value": rows["value"],
-            "ingest_time": timestamps(ingest_us),
-        }
-        self._add_by_source_day(BRONZE_EVENTS, pa.table(table), source_time_us)
-
-    def _positions(self, source: str, rows: pa.Table, source_time_us: Int64Array) -> dict[str, Any]:
-        zeros = np.zeros(rows.num_rows, np.int64)
-        return {
-            "source": dictionary(zeros, pa.array([source])),
-            "topic": dictionary(zeros, pa.array([self.topic])),
-            "partition": pa.array(np.full(rows.num_rows, self.partition, np.int32)),
-            "offset": rows["offset"],
-            "source_timestamp": timestamps(source_time_us),
-        }
-
-    def _add_by_source_day(self, table: Table, rows: pa.Table, time_us: Int64Array) -> None:
-        days = time_us // DAY_US
-        for day in distinct(days):
-            if not self._plan.takes_day(day_text(int(day))):
-                continue
-            chosen = days == day
-            part = rows if chosen.all() else rows.filter(pa.array(chosen))
-            self._writer(table).add((day_text(int(day)),), part)
-
-    def _of_date(self, source_time_us: Int64Array) -> int:
-        if self._plan.date is None:
-            return source_time_us.size
-        day = np.datetime64(self._plan.date, "D").astype(np.int64)
-        return int(np.count_nonzero(source_time_us // DAY_US == day))
-
-    def _write_silver(self, judged: Judged) -> None:
-        rows = judged.rows
-        if rows is None or not judged.admitted.any():
-            return
-        table = TABLE_OF[rows.event_type]
-        count = int(judged.admitted.sum())
-        self._counts.silver[table.path] = self._counts.silver.get(table.path, 0) + count
-        if not self._plan.writes(table.path):
-            return
-        kept = judged.admitted
-        silver = silver_table(rows, kept, judged.codes, self._fold.catalog, judged.content)
-        markets = self._fold.catalog.markets()
-        codes, time_us = judged.codes[kept], rows.event_time_us[kept]
-        for partition, part in by_market_and_day(silver, markets, codes, time_us):
-            if self._plan.takes_day(partition[1]):
-                self._writer(table).add(partition, part)
-
-    def _write_quarantine(self, source: str, rows: pa.Table, judged: Judged) -> None:
-        refused = np.flatnonzero(judged.reasons)
-        self._counts.quarantined += refused.size
-        if not refused.size:
-            return
-        reasons = [reason_names(int(mask)) for mask in judged.reasons[refused]]
-        for names in reasons:
-            for name in names:
-                self._counts.reasons[name] = self._counts.reasons.get(name, 0) + 1
-        if not self._plan.writes(SILVER_QUARANTINE.path):
-            return
-        known = _known_fields(judged, len(judged.reasons))
-        picked = rows.take(pa.array(refused))
-        time_us = picked["source_timestamp"].cast(pa.int64()).to_numpy()
-        table = self._positions(source, picked, time_us)
-        table |= {"reasons": pa.array(reasons), "value": self._values(picked)}
-        for i, name in enumerate(("type", "venue", "instrument")):
-            table[name] = pa.array([_utf8(known[row][i]) for row in refused], pa.string())
-        self._add_by_source_day(SILVER_QUARANTINE, pa.table(table), time_us)
-
     def _values(self, rows: pa.Table) -> Any:
         """Rows as messages, for the quarantine."""
         return rows["value"]
@@ -238,7 +136,7 @@ class InputTask:
     def _take_output(self, output: FoldOutput) -> None:
         origin = "venue" if self._fold.event_type == "bar" else "trades"
         if row_count(output.bars):
-            self._write_bars(output, origin)
+            self._tables.bars(output, origin)
             bars = output.bars
             lengths_us = bar_lengths_us(bars["interval"])
             n = row_count(bars)
@@ -258,37 +156,10 @@ class InputTask:
             event = int(self._fold.event_type == "quote")
             tops["event"] = np.full(row_count(tops), event, np.int64)
             self._tops.append(tops)
-        self._write_anomalies(output)
-
-    def _write_bars(self, output: FoldOutput, origin: str) -> None:
-        catalog = self._fold.catalog
-        time_us = output.bars["open_time_us"]
-        tables = bar_rows(output, catalog, origin)
-        for table, rows in zip((GOLD_BARS, GOLD_INDICATORS), tables, strict=True):
-            parts = by_market_and_day(rows, catalog.markets(), output.bars["instrument"], time_us)
-            self._write_gold(table, parts)
-
-    def _write_anomalies(self, output: FoldOutput) -> None:
-        if not output.anomalies:
-            return
-        catalog = self._fold.catalog
-        codes = np.array([catalog.code(a.venue, a.instrument) for a in output.anomalies], np.int64)
-        time_us = np.array([a.start_us for a in output.anomalies], np.int64)
-        rows = anomaly_rows(output.anomalies)
-        parts = by_market_and_day(rows, catalog.markets(), codes, time_us)
-        self._write_gold(GOLD_ANOMALIES, parts)
-
-    def _write_gold(self, table: Table, parts: Any) -> None:
-        for partition, rows in parts:
-            if not self._plan.takes_day(partition[1]):
-                continue
-            self._counts.gold[table.path] = self._counts.gold.get(table.path, 0) + rows.num_rows
-            if self._plan.writes(table.path):
-                self._writer(table).add(partition, rows)
+        self._tables.anomalies(output.anomalies)
 
     def finish(self) -> Iterator[tuple[int, str, bytes]]:
         """Write what is open; give the result and the events, as (bucket, kind, payload)."""
-        files = [file for writer in self._writers.values() for file in writer.close()]
         state_file = None
         if self._plan.writes("state/folds"):
             state_file = write_state(
@@ -313,9 +184,9 @@ class InputTask:
             name=self.name,
             position=position,
             first_offset=self._first_offset,
-            files=files,
+            files=self._tables.close(),
             state_file=state_file,
-            counts=self._counts,
+            counts=self._tables.counts,
         )
         yield 0, "input", msgspec.msgpack.encode(result)
         for bucket in range(self._plan.settings.stream.merge_buckets):
@@ -357,23 +228,6 @@ def _of_bucket(parts: list[Columns], takes: Any) -> Columns:
     columns = concat(parts)
     chosen = takes[columns["instrument"]]
     return {name: column[chosen] for name, column in columns.items()}
-
-
-def _known_fields(judged: Judged, n: int) -> list[tuple[str | None, str | None, str | None]]:
-    known: list[tuple[str | None, str | None, str | None]] = [(None, None, None)] * n
-    for rows in judged.decoded.rows.values():
-        for row, venue, instrument in zip(rows.row, rows.venue, rows.instrument, strict=True):
-            known[int(row)] = (rows.event_type, venue, instrument)
-    for position, problem in judged.decoded.undecoded.items():
-        known[position] = (problem.event_type, problem.venue, problem.instrument)
-    return known
-
-
-def _utf8(text: str | None) -> str | None:
-    """Keep a text only if it can be written: JSON may hold halves of surrogate pairs."""
-    if text is None:
-        return None
-    return text.encode("utf-8", "replace").decode()
 
 
 def is_control(source: str) -> bool:
