@@ -18,7 +18,6 @@ from workload import (
     CONVERSIONS,
     PARTITIONS,
     START_US,
-    STEP_US,
     VENUES,
     Workload,
     add_workload_arguments,
@@ -52,7 +51,7 @@ def trades(workload: Workload) -> Iterator[tuple[str, bytes]]:
             trade = Trade(
                 VENUES[venue[i]],
                 names[k],
-                START_US + number * STEP_US,
+                START_US + number * workload.step_us,
                 round(price[k], 6),
                 # No trade of nothing.
                 round(quantity[i] + 0.0001, 4),

@@ -95,7 +95,8 @@ def run_one(
         *(sys.executable, str(_HERE / script), *arguments),
         *("--bootstrap", bootstrap, "--lake", str(work / "lakes" / contender)),
         *("--rows", str(workload.rows), "--instruments", str(workload.instruments)),
-        *("--seed", str(workload.seed), *(["--cold"] if cold else [])),
+        *("--seed", str(workload.seed), "--step-us", str(workload.step_us)),
+        *(["--cold"] if cold else []),
     ]
     log = work / "logs" / f"{contender}-{round_}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,9 @@ from marketlake.contracts.events import topic_of
 
 VENUES: Final = ("binance", "okx", "bybit", "kraken")
 START_US: Final = 1_700_000_000_000_000
-"""Time of the first trade; the next ones follow a millisecond apart."""
+"""Time of the first trade."""
 STEP_US: Final = 1_000
+"""Time from one trade to the next, whatever its instrument, unless a workload says otherwise."""
 PARTITIONS: Final = 4
 OFFSETS_PER_BATCH: Final = 500_000
 WARM_UP_ROWS: Final = 200_000
@@ -43,17 +44,21 @@ class Workload:
         Of the random numbers; another seed is another topic.
     offsets_per_batch : int
         Messages a micro-batch takes over all partitions, where a contender has such.
+    step_us : int
+        Event time from one trade to the next, µs.
     """
 
     rows: int
     instruments: int = 50
     seed: int = 1
     offsets_per_batch: int = OFFSETS_PER_BATCH
+    step_us: int = STEP_US
 
     @property
     def prefix(self) -> str:
         """Prefix of the topic, as the pipeline's source takes it."""
-        return f"bench{self.rows}x{self.instruments}s{self.seed}"
+        pace = "" if self.step_us == STEP_US else f"t{self.step_us}"
+        return f"bench{self.rows}x{self.instruments}s{self.seed}{pace}"
 
     @property
     def topic(self) -> str:
@@ -82,8 +87,9 @@ def add_workload_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=2_000_000, help="trades (2000000)")
     parser.add_argument("--instruments", type=int, default=50, help="instruments (50)")
     parser.add_argument("--seed", type=int, default=1, help="of the random trades (1)")
+    parser.add_argument("--step-us", type=int, default=STEP_US, help="between trades (1000)")
 
 
 def workload_of(options: argparse.Namespace) -> Workload:
     """Read the workload out of parsed options."""
-    return Workload(options.rows, options.instruments, options.seed)
+    return Workload(options.rows, options.instruments, options.seed, step_us=options.step_us)

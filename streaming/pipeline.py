@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from marketlake.contracts.control import Control, encode_control
+from marketlake.contracts.control import Control
 from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
@@ -24,9 +24,10 @@ from streaming.stages.messages import (
     InputPosition,
     InputResult,
     MergeResult,
+    PlacedControl,
     end_of_minute_us,
 )
-from streaming.steps import answers_of_rows, results_of
+from streaming.steps import answers_of_controls, results_of
 
 PIPELINE: Final = "stream"
 APPLICATION: Final = "marketlake-stream"
@@ -124,7 +125,7 @@ class Pipeline:
                 return
             self._run("messages", spark_batch, step_one)
 
-    def control(self, spark: Any, decide: Callable[[], dict[str, Control]]) -> None:
+    def control(self, spark: SparkSession, decide: Callable[[], dict[str, Control]]) -> None:
         """Write control events at the present position of inputs, and let the folds take them.
 
         Parameters
@@ -136,28 +137,21 @@ class Pipeline:
         with self._lock:
             events, inputs = decide(), self._inputs()
             now_us = time.time_ns() // 1_000
-            rows = [
-                (
-                    event.source,
+            controls = [
+                PlacedControl(
                     inputs[name].topic,
                     inputs[name].partition,
                     max(inputs[name].next_offset, 0),
-                    None,
-                    bytearray(encode_control(event)),
                     now_us,
+                    event,
                 )
                 for name, event in sorted(events.items())
             ]
-            if not rows:
-                return
-            frame = spark.createDataFrame(
-                rows,
-                "source string, topic string, partition int, offset long, key binary, "
-                "value binary, time_us long",
-            ).selectExpr("*", "timestamp_micros(time_us) AS source_timestamp")
-            frame = frame.repartition(len(rows), "topic", "partition")
-            decided = self.last.spark_batch if self.last else -1
-            self._run("control", decided, lambda plan: answers_of_rows(frame, plan))
+            if controls:
+                decided = self.last.spark_batch if self.last else -1
+                self._run(
+                    "control", decided, lambda plan: answers_of_controls(spark, plan, controls)
+                )
 
     def end_events(self) -> dict[str, Control]:
         """Events that end every active input, each at the end of its last whole minute."""

@@ -9,12 +9,13 @@ import msgspec
 from pyspark.sql import DataFrame, SparkSession
 
 from streaming.sources.kafka_fetch import OffsetRange
-from streaming.stages.messages import BatchPlan, InputResult, MergeResult
+from streaming.stages.messages import BatchPlan, InputResult, MergeResult, PlacedControl
 from streaming.stages.tasks import (
     ANSWER_DDL,
     INPUT_COLUMNS,
     step_one,
     step_one_from_kafka,
+    step_one_of_controls,
     step_two,
 )
 
@@ -33,6 +34,16 @@ def answers_of_ranges(
     shares = share_out(ranges, spark.sparkContext.defaultParallelism)
     fetch = partial(step_one_from_kafka, plan=plan, bootstrap=bootstrap, shares=shares)
     return spark.range(0, len(shares), 1, len(shares)).mapInArrow(fetch, ANSWER_DDL)
+
+
+def answers_of_controls(
+    spark: SparkSession, plan: BatchPlan, controls: Sequence[PlacedControl]
+) -> DataFrame:
+    """Let inputs, each named once, take control events."""
+    tasks = min(spark.sparkContext.defaultParallelism, len(controls))
+    shares = [controls[task::tasks] for task in range(tasks)]
+    take = partial(step_one_of_controls, plan=plan, shares=shares)
+    return spark.range(0, tasks, 1, tasks).mapInArrow(take, ANSWER_DDL)
 
 
 def share_out(ranges: Sequence[OffsetRange], tasks: int) -> list[list[OffsetRange]]:

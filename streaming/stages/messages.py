@@ -10,6 +10,7 @@ import msgspec
 
 from marketlake.analytics.admission import NO_TIME_US
 from marketlake.analytics.hashing import hash_text
+from marketlake.contracts.control import Control
 from marketlake.contracts.events import INTERVAL_US, TOPICS, EventType
 from marketlake.lake.datafiles import DataFile
 from marketlake.settings.model import Settings
@@ -58,6 +59,17 @@ class InputPosition(msgspec.Struct, frozen=True):
     watermark_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
     active: bool = True
+
+
+@dataclass(frozen=True)
+class PlacedControl:
+    """A control event and its position: before the message at ``offset``."""
+
+    topic: str
+    partition: int
+    offset: int
+    source_time_us: int
+    event: Control
 
 
 def end_of_minute_us(latest_us: int) -> int:

@@ -25,6 +25,7 @@ from streaming.stages.messages import (
     Counts,
     InputEvents,
     MergeResult,
+    PlacedControl,
     bucket_of,
     merged_watermark_us,
 )
@@ -72,6 +73,21 @@ def step_one_from_kafka(
                 task = InputTask(plan, span.topic, span.partition)
                 for rows in fetcher(bootstrap).read(span):
                     task.messages("kafka", rows)
+                yield answers_of(list(task.finish()))
+
+
+def step_one_of_controls(
+    batches: Iterator[pa.RecordBatch],
+    plan: BatchPlan,
+    shares: Sequence[Sequence[PlacedControl]],
+) -> Iterator[pa.RecordBatch]:
+    """Let inputs take the control events of the shares whose numbers the batches hold."""
+    freeze_once()
+    for batch in batches:
+        for share in batch.column(0).to_pylist():
+            for placed in shares[share]:
+                task = InputTask(plan, placed.topic, placed.partition)
+                task.control(placed.event, placed.offset, placed.source_time_us)
                 yield answers_of(list(task.finish()))
 
 

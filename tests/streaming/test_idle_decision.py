@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from marketlake.contracts.control import Control, decode_control
+from marketlake.contracts.control import Control
 from marketlake.lake.manifests import Manifest, ManifestInput
 from streaming.runner import StreamRunner
-from streaming.stages.messages import InputPosition
+from streaming.stages.messages import InputPosition, PlacedControl
 
 from .lakes import settings_with
 
@@ -40,24 +39,6 @@ class Source:
         return "cluster", {}
 
 
-class Spark:
-    """Takes the rows of control events instead of a data frame of them."""
-
-    def __init__(self) -> None:
-        self.written: dict[str, Control] = {}
-
-    def createDataFrame(self, rows: list[tuple[Any, ...]], _schema: str) -> Spark:  # noqa: N802
-        for _, topic, _, _, _, value, _ in rows:
-            self.written[topic] = decode_control(bytes(value))
-        return self
-
-    def selectExpr(self, *_columns: str) -> Spark:  # noqa: N802
-        return self
-
-    def repartition(self, *_columns: object) -> Spark:
-        return self
-
-
 class TakenBefore:
     """The pipeline's lock, which a batch takes first, just after it was seen free."""
 
@@ -74,15 +55,22 @@ class TakenBefore:
 
 
 @pytest.fixture
-def spark() -> Spark:
-    return Spark()
+def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Control]:
+    """Takes the control events in place of Spark."""
+    found: dict[str, Control] = {}
+
+    def take(_spark: object, _plan: object, controls: list[PlacedControl]) -> None:
+        found.update({placed.topic: placed.event for placed in controls})
+
+    monkeypatch.setattr("streaming.pipeline.answers_of_controls", take)
+    return found
 
 
 @pytest.fixture
-def runner(spark: Spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamRunner:
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamRunner:
     settings = settings_with(idle_ms=IDLE_MS)
-    made = StreamRunner(spark, Source(), str(tmp_path / "lake"), settings)
-    monkeypatch.setattr(made.pipeline, "_run", lambda *_arguments: None)
+    made = StreamRunner(None, Source(), str(tmp_path / "lake"), settings)
+    monkeypatch.setattr(made.pipeline, "_run", lambda _kind, _batch, step_one: step_one(None))
     return made
 
 
@@ -91,20 +79,24 @@ def after(runner: StreamRunner, batch: Manifest) -> None:
     runner._note(batch, 0.1)
 
 
-def test_an_input_that_has_just_delivered_is_not_idle(runner: StreamRunner, spark: Spark):
+def test_an_input_that_has_just_delivered_is_not_idle(
+    runner: StreamRunner, written: dict[str, Control]
+):
     after(runner, manifest(0, trades=(5, 1), bars=(3, 1)))
     runner._last_seen_s = dict.fromkeys(("trades", "bars"), time.monotonic() - 2 * IDLE_MS / 1e3)
     news = manifest(1, trades=(6, 5 * MINUTE_US), bars=(3, 1))
     runner.pipeline._lock = TakenBefore(lambda: after(runner, news))
     runner._declare_idle()
     # Its last event is 1 µs after noon, so the last minute of the quiet one ends at 12:01.
-    assert spark.written == {"bars": Control("idle", NOON_US + MINUTE_US)}
+    assert written == {"bars": Control("idle", NOON_US + MINUTE_US)}
 
 
-def test_nothing_is_written_where_all_have_delivered_meanwhile(runner: StreamRunner, spark: Spark):
+def test_nothing_is_written_where_all_have_delivered_meanwhile(
+    runner: StreamRunner, written: dict[str, Control]
+):
     after(runner, manifest(0, trades=(5, 1)))
     runner._last_seen_s = {"trades": time.monotonic() - 2 * IDLE_MS / 1e3}
     news = manifest(1, trades=(6, 2))
     runner.pipeline._lock = TakenBefore(lambda: after(runner, news))
     runner._declare_idle()
-    assert spark.written == {}
+    assert written == {}
