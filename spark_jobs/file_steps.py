@@ -26,7 +26,7 @@ from streaming.recompute import day_start_us
 from streaming.stages.input_task import InputTask
 from streaming.stages.messages import BatchPlan, bucket_of
 from streaming.stages.silver import timestamps
-from streaming.stages.tasks import answers_of, freeze_once
+from streaming.stages.tasks import answers_of, spare_the_collector
 from streaming.stages.validate import EARLIEST_EVENT_US, LATEST_EVENT_US
 
 TOPIC_PREFIX: Final = "file"
@@ -62,7 +62,7 @@ def divide(
     batches: Iterator[pa.RecordBatch], pieces: Sequence[Piece], inputs: int
 ) -> Iterator[pa.RecordBatch]:
     """Read the pieces of some numbers; give a block an input."""
-    freeze_once()
+    spare_the_collector()
     for batch in batches:
         for number in batch.column(0).to_pylist():
             piece = pieces[number]
@@ -110,7 +110,7 @@ def step_one_of_files(
     batches: Iterator[pa.RecordBatch], plan: BatchPlan, day: date
 ) -> Iterator[pa.RecordBatch]:
     """Fold the blocks of some inputs."""
-    freeze_once()
+    spare_the_collector()
     inputs: dict[tuple[Kind, int], list[_Block]] = {}
     for batch in batches:
         for i in range(batch.num_rows):
