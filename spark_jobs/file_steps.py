@@ -26,8 +26,9 @@ from streaming.recompute import day_start_us
 from streaming.stages.input_task import InputTask
 from streaming.stages.messages import BatchPlan, bucket_of
 from streaming.stages.silver import timestamps
-from streaming.stages.tasks import answers_of, spare_the_collector
+from streaming.stages.tasks import answers_of
 from streaming.stages.validate import EARLIEST_EVENT_US, LATEST_EVENT_US
+from streaming.stages.worker import lighten
 
 TOPIC_PREFIX: Final = "file"
 BLOCKS_DDL: Final = (
@@ -62,7 +63,7 @@ def divide(
     batches: Iterator[pa.RecordBatch], pieces: Sequence[Piece], inputs: int
 ) -> Iterator[pa.RecordBatch]:
     """Read the pieces of some numbers; give a block an input."""
-    spare_the_collector()
+    lighten()
     for batch in batches:
         for number in batch.column(0).to_pylist():
             piece = pieces[number]
@@ -110,7 +111,7 @@ def step_one_of_files(
     batches: Iterator[pa.RecordBatch], plan: BatchPlan, day: date
 ) -> Iterator[pa.RecordBatch]:
     """Fold the blocks of some inputs."""
-    spare_the_collector()
+    lighten()
     inputs: dict[tuple[Kind, int], list[_Block]] = {}
     for batch in batches:
         for i in range(batch.num_rows):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
@@ -30,6 +29,7 @@ from streaming.stages.messages import (
     merged_watermark_us,
 )
 from streaming.stages.state_files import read_state, write_state
+from streaming.stages.worker import lighten
 
 ANSWER_SCHEMA: Final = pa.schema(
     [
@@ -51,8 +51,6 @@ INPUT_COLUMNS: Final = (
 )
 
 _MERGES: Final[dict[str, tuple[str, MergeFold]]] = {}
-_OBJECTS_TO_WALK: Final = 25_000
-"""Walked in about 3 ms."""
 
 
 def merge_name(bucket: int) -> str:
@@ -67,7 +65,7 @@ def step_one_from_kafka(
     shares: Sequence[Sequence[OffsetRange]],
 ) -> Iterator[pa.RecordBatch]:
     """Fetch and fold the messages of the shares whose numbers the batches hold."""
-    spare_the_collector()
+    lighten()
     for batch in batches:
         for share in batch.column(0).to_pylist():
             for span in shares[share]:
@@ -83,7 +81,7 @@ def step_one_of_controls(
     shares: Sequence[Sequence[PlacedControl]],
 ) -> Iterator[pa.RecordBatch]:
     """Let inputs take the control events of the shares whose numbers the batches hold."""
-    spare_the_collector()
+    lighten()
     for batch in batches:
         for share in batch.column(0).to_pylist():
             for placed in shares[share]:
@@ -94,7 +92,7 @@ def step_one_of_controls(
 
 def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
     """Fold the rows of some inputs, each in the order of its offsets."""
-    spare_the_collector()
+    lighten()
     tasks: dict[tuple[str, int], InputTask] = {}
     for batch in batches:
         for source, topic, partition, rows in _segments(batch):
@@ -205,14 +203,3 @@ def answers_of(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
         ],
         schema=ANSWER_SCHEMA,
     )
-
-
-def spare_the_collector() -> None:
-    """Take what is there to stay out of the garbage collector's sight.
-
-    Spark collects garbage after every task. Modules and compiled loops, which come as they are
-    needed, are hundreds of thousands of objects: to walk them took 0.2 s of CPU a task.
-    """
-    if len(gc.get_objects()) > _OBJECTS_TO_WALK:
-        gc.collect()
-        gc.freeze()
