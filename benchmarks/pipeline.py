@@ -14,6 +14,7 @@ from workload import WARM_UP, Workload, add_workload_arguments, workload_of
 
 from marketlake.lake.manifests import Manifest
 from marketlake.settings.model import load_settings
+from spark_jobs.sessions import local_options
 from streaming.runner import StreamRunner
 from streaming.sources.kafka import KafkaSource
 
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--reader", choices=("workers", "spark"), default="workers")
     add_workload_arguments(parser)
     options = parser.parse_args()
-    spark = bench_session("pipeline")
+    spark = bench_session("pipeline", local_options(light=options.reader == "workers"))
     if not options.cold:
         take(spark, options.bootstrap, WARM_UP, options.lake / "warm-up", options.reader)
     lake = options.lake / "lake"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -12,6 +13,6 @@ from marketlake.local.jars import spark_jar_paths
 CORES: Final = 2
 
 
-def bench_session(name: str) -> SparkSession:
+def bench_session(name: str, extra: Mapping[str, str] | None = None) -> SparkSession:
     """Start the session."""
-    return spark_session(name, master=f"local[{CORES}]", jars=spark_jar_paths())
+    return spark_session(name, master=f"local[{CORES}]", jars=spark_jar_paths(), extra=extra)

@@ -101,7 +101,7 @@ class DailyJob:
         """Started by what folds: the summary and the export do without."""
         # A session of its own: what the job sets there, no other sees.
         name = f"marketlake batch process {self._day}"
-        return job_session(name, brief=self._source is not None).newSession()
+        return job_session(name, light=self._source is not None).newSession()
 
     def run(self, *, rewrite: bool, export: Path | None = None) -> DayResult:
         """Make what the day lacks.

@@ -66,7 +66,7 @@ def demo_command(
                 publisher = KafkaPublisher(broker.bootstrap)
                 feed = _Feed(publish, publisher)
                 feed.start()
-                spark = job_session("marketlake demo")
+                spark = job_session("marketlake demo", light=True)
                 with LiveView(console) as view:
                     source = KafkaSource.parse(f"kafka:{broker.bootstrap}")
                     live = LiveProgress(lake, view.update)

@@ -20,25 +20,36 @@ _NOISE: Final = "WARNING: Using incubator modules"
 _filters: Final[list[subprocess.Popen[bytes]]] = []
 
 
-def job_session(name: str, *, brief: bool = False) -> SparkSession:
+def job_session(name: str, *, light: bool = False) -> SparkSession:
     """Start the session; under ``spark-submit`` master and jars are the cluster's.
 
     Parameters
     ----------
-    brief : bool
-        The JVM does little but hand blocks on, for a minute or so: it compiles its code once and
-        cheaply, and not a second time for speed.
+    light : bool
+        As for :func:`local_options`.
     """
     if environment.under_spark_submit():
         return spark_session(name, master=None)
     # pyspark looks for Java in JAVA_HOME and on the PATH only.
     os.environ["JAVA_HOME"] = str(find_java().home)
-    extra = {"spark.python.daemon.module": "spark_jobs.worker_daemon"}
-    if brief:
-        options = "spark.driver.extraJavaOptions"
-        extra[options] = f"{LOCAL[options]} -XX:TieredStopAtLevel=1"
     with _without_noise():
-        return spark_session(name, jars=spark_jar_paths(), extra=extra)
+        return spark_session(name, jars=spark_jar_paths(), extra=local_options(light=light))
+
+
+def local_options(*, light: bool) -> dict[str, str]:
+    """Options of a session on this machine.
+
+    Parameters
+    ----------
+    light : bool
+        No rows pass through the JVM, it only plans: it then compiles its code once and cheaply,
+        and not a second time for speed, which took more CPU than all else it did.
+    """
+    options = {"spark.python.daemon.module": "spark_jobs.worker_daemon"}
+    if light:
+        java = "spark.driver.extraJavaOptions"
+        options[java] = f"{LOCAL[java]} -XX:TieredStopAtLevel=1"
+    return options
 
 
 @contextmanager

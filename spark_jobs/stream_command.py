@@ -46,7 +46,7 @@ def stream_command(
             kafka.require(inputs)
         with lease(Storage(lake), "stream"):
             pass
-        spark = job_session("marketlake stream")
+        spark = job_session("marketlake stream", light=settings.stream.kafka_reader == "workers")
         with observed(kafka, settings.observability) as listener:
             runner = StreamRunner(spark, kafka, lake, settings, listener)
             runner.stop_on_signals()
