@@ -43,6 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = cases(options.rows)
     rates: dict[str, list[float]] = {name: [] for name in chosen}
+    cpu_us: dict[str, list[float]] = {name: [] for name in chosen}
     with EmbeddedBroker(options.work / "kafka") as broker:
         for workload in (WARM_UP, *chosen.values()):
             ensure(broker.bootstrap, workload)
@@ -57,13 +58,15 @@ def main() -> int:
                     cold=False,
                 )
                 rates[name].append(run.rows / run.wall_s)
+                cpu_us[name].append(1e6 * run.cpu_s / run.rows)
+                print(f"round {round_} {name}: {rates[name][-1]:,.0f} rows/s", file=sys.stderr)
     if options.json:
-        print(json.dumps(rates))
+        print(json.dumps({"rows_per_s": rates, "cpu_us_per_row": cpu_us}))
         return 0
-    print("| case | rows/s, a round | median |\n|---|---|---|")
+    print("| case | rows/s, a round | median | CPU µs a row |\n|---|---|---|---|")
     for name, found in rates.items():
         each = " ".join(f"{rate:,.0f}" for rate in found)
-        print(f"| {name} | {each} | {median(found):,.0f} |")
+        print(f"| {name} | {each} | {median(found):,.0f} | {median(cpu_us[name]):.1f} |")
     return 0
 
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 import threading
 import time
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ import floor
 from confluent_kafka import Producer
 from generate import trades
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.listener import StreamingQueryProgress
 from pyspark.sql.streaming.query import StreamingQuery
 from session import bench_session
 from workload import PARTITIONS, Workload, default_work_dir
@@ -62,7 +64,7 @@ class Lane:
         """Publish trades; give the seconds of each batch that took some of them."""
         # Progress without rows may bear the number of the batch that is still to come.
         progress = self._query.recentProgress
-        seen = max((p.batchId for p in progress if p.numInputRows), default=-1)
+        seen = max((p.batchId for p in progress if _rows_of(p)), default=-1)
         for number in range(rows):
             key, value = next(self._trades)
             self._producer.produce(self._topic, value, key)
@@ -76,9 +78,9 @@ class Lane:
                 raise SystemExit(f"{self._topic}: a batch did not come: {self._query.exception()}")
             time.sleep(_POLL_S)
             taken = [
-                (p.numInputRows, p.batchDuration / 1e3)
+                (_rows_of(p), p.batchDuration / 1e3)
                 for p in self._query.recentProgress
-                if p.batchId > seen and p.numInputRows
+                if p.batchId > seen and _rows_of(p)
             ]
         return [seconds for _, seconds in taken]
 
@@ -87,6 +89,19 @@ class Lane:
         seconds = self.publish(_ROWS)
         if len(seconds) == 1:
             self.seconds += seconds
+
+
+def _rows_of(progress: StreamingQueryProgress) -> int:
+    """Messages that a batch was planned with: Spark counts only those that it read itself."""
+    rows = 0
+    for source in progress.sources:
+        # They come as Python writes them; before the first batch the start is None.
+        places = (source.startOffset, source.endOffset)
+        starts, ends = (literal_eval(place) or {} for place in places)
+        for topic, partitions in ends.items():
+            for partition, end in partitions.items():
+                rows += end - starts.get(topic, {}).get(partition, 0)
+    return rows
 
 
 @contextmanager
