@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import Final
 
 import pyarrow as pa
+from kafka.record import MemoryRecordsBuilder
 
 from marketlake.contracts.events import US_PER_SECOND, EventType, topic_of
 from marketlake.feeds.simulator.config import SimulationConfig
 from marketlake.feeds.simulator.market import simulate
 from marketlake.settings.model import Settings
+from streaming.sources.record_batches import messages_of, record_batches
 from streaming.stages.messages import BatchPlan
 from streaming.stages.tasks import step_one, step_two
 
@@ -46,21 +48,25 @@ def _inputs() -> Iterator[pa.RecordBatch]:
     messages: dict[EventType, list[tuple[bytes, bytes]]] = {}
     for event_type, key, value in simulate(_CONFIG).messages():
         messages.setdefault(event_type, []).append((key, value))
-    time = pa.scalar(_END_US, pa.timestamp("us", "UTC"))
     for event_type, rows in messages.items():
-        keys, values = zip(*rows, strict=True)
-        count = len(rows)
-        yield pa.RecordBatch.from_pydict(
-            {
-                "source": pa.repeat("kafka", count),
-                "topic": pa.repeat(topic_of(event_type), count),
-                "partition": pa.repeat(pa.scalar(0, pa.int32()), count),
-                "offset": pa.array(range(count), pa.int64()),
-                "key": pa.array(keys, pa.binary()),
-                "value": pa.array(values, pa.binary()),
-                "source_timestamp": pa.repeat(time, count),
-            }
-        )
+        table = messages_of(list(record_batches(_answer(rows))), 0, len(rows))
+        assert table is not None
+        columns = {
+            "source": pa.repeat("kafka", len(rows)),
+            "topic": pa.repeat(topic_of(event_type), len(rows)),
+            "partition": pa.repeat(pa.scalar(0, pa.int32()), len(rows)),
+        }
+        named = {name: table[name].combine_chunks() for name in table.column_names}
+        yield pa.RecordBatch.from_pydict({**columns, **named})
+
+
+def _answer(rows: list[tuple[bytes, bytes]]) -> bytes:
+    """Messages as a broker answers with them."""
+    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 30)
+    for key, value in rows:
+        builder.append(timestamp=_END_US // 1_000, key=key, value=value, headers=[])
+    builder.close()
+    return bytes(builder.buffer())
 
 
 if __name__ == "__main__":

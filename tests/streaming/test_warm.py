@@ -17,13 +17,13 @@ SPY = """
 import importlib, json, pkgutil
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
-import marketlake.analytics, streaming.stages
+import marketlake.analytics, streaming.sources, streaming.stages
 from streaming.warm import warm
 
 with event.install_recorder("numba:compile") as compiled:
     warm()
 functions = {}
-for package in (marketlake.analytics, streaming.stages):
+for package in (marketlake.analytics, streaming.sources, streaming.stages):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         for function in vars(importlib.import_module(module.name)).values():
             if isinstance(function, Dispatcher):
