@@ -28,6 +28,8 @@ _LENGTH: Final = struct.Struct(">qi")
 _MAGIC_AT: Final = 16
 _CRC_FROM: Final = 21
 _MAGIC: Final = 2
+_LEAST_RECORD_BYTES: Final = 7
+"""Length, attributes, two deltas, two sizes, count of headers."""
 _CODEC_BITS, _APPEND_TIME_BIT, _CONTROL_BIT = 0x07, 0x08, 0x20
 _ABORT_MARKER: Final = 0
 _CODECS: Final[dict[int, Callable[[memoryview], bytes]]] = {
@@ -174,6 +176,9 @@ def messages_of(batches: Sequence[RecordBatch], start: int, end: int) -> pa.Tabl
         If a record goes beyond its batch.
     """
     parts = [batch.records() for batch in batches]
+    for batch, part in zip(batches, parts, strict=True):
+        if not 0 <= batch.count * _LEAST_RECORD_BYTES <= part.size:
+            raise RecordBatchError(f"the batch at {batch.first_offset} ends in mid-record")
     count, size = sum(batch.count for batch in batches), sum(part.size for part in parts)
     into = _Columns(count, size)
     for batch, part in zip(batches, parts, strict=True):
@@ -249,9 +254,10 @@ def _read(
     at, row = 0, cursor[0]
     for _ in range(count):
         length, at = _varint(data, at, data.size)
-        stop = at + length
-        if at < 0 or length < 1 or stop > data.size:
+        # Against what is left, not by their sum: a damaged length may be near 2**63.
+        if at < 0 or length < 1 or length > data.size - at:
             return False
+        stop = at + length
         delta_ms, at = _varint(data, at + 1, stop)
         if at < 0:
             return False
@@ -261,7 +267,7 @@ def _read(
         wanted = start <= base_offset + delta < end
         for which in range(2):
             size, at = _varint(data, at, stop)
-            if at < 0 or size < -1 or at + size > stop:
+            if at < 0 or size < -1 or size > stop - at:
                 return False
             if wanted:
                 to = cursor[1 + which]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -50,6 +50,7 @@ INPUT_COLUMNS: Final = (
     "source_timestamp",
 )
 
+_Work = TypeVar("_Work")
 _MERGES: Final[dict[str, tuple[str, MergeFold]]] = {}
 
 
@@ -65,14 +66,11 @@ def step_one_from_kafka(
     shares: Sequence[Sequence[OffsetRange]],
 ) -> Iterator[pa.RecordBatch]:
     """Fetch and fold the messages of the shares whose numbers the batches hold."""
-    lighten()
-    for batch in batches:
-        for share in batch.column(0).to_pylist():
-            for span in shares[share]:
-                task = InputTask(plan, span.topic, span.partition)
-                for rows in fetcher(bootstrap).read(span):
-                    task.messages("kafka", rows)
-                yield answers_of(list(task.finish()))
+    for span in _of_shares(batches, shares):
+        task = InputTask(plan, span.topic, span.partition)
+        for rows in fetcher(bootstrap).read(span):
+            task.messages("kafka", rows)
+        yield answers_of(list(task.finish()))
 
 
 def step_one_of_controls(
@@ -81,13 +79,19 @@ def step_one_of_controls(
     shares: Sequence[Sequence[PlacedControl]],
 ) -> Iterator[pa.RecordBatch]:
     """Let inputs take the control events of the shares whose numbers the batches hold."""
+    for placed in _of_shares(batches, shares):
+        task = InputTask(plan, placed.topic, placed.partition)
+        task.control(placed.event, placed.offset, placed.source_time_us)
+        yield answers_of(list(task.finish()))
+
+
+def _of_shares(
+    batches: Iterator[pa.RecordBatch], shares: Sequence[Sequence[_Work]]
+) -> Iterator[_Work]:
     lighten()
     for batch in batches:
         for share in batch.column(0).to_pylist():
-            for placed in shares[share]:
-                task = InputTask(plan, placed.topic, placed.partition)
-                task.control(placed.event, placed.offset, placed.source_time_us)
-                yield answers_of(list(task.finish()))
+            yield from shares[share]
 
 
 def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:

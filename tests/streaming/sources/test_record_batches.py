@@ -112,6 +112,26 @@ def test_records_that_go_beyond_their_batch_are_refused_or_read_within_it(junk, 
         assert sum(len(r[1] or b"") + len(r[2] or b"") for r in rows) <= len(junk)
 
 
+@pytest.mark.parametrize("field", [1, 4, 5], ids=["length of the record", "key", "value"])
+def test_a_size_near_the_largest_integer_is_refused(field):
+    huge = b"\xfe" + b"\xff" * 8 + b"\x01"  # 2**63 - 1, zigzag
+    plain = [b"\x28", b"\0", b"\0", b"\0", b"\0", b"\0", b"\0"]
+    plain[{1: 0, 4: 4, 5: 5}[field]] = huge
+    record = b"".join(plain).ljust(40, b"\0")
+    batch = bytearray(written([(0, None, b"x", [])])[:61]) + record
+    struct.pack_into(">i", batch, 8, len(batch) - 12)
+    with pytest.raises(RecordBatchError, match="mid-record"):
+        read(with_checksum(batch))
+
+
+@pytest.mark.parametrize("count", [-1, 2**31 - 1])
+def test_more_records_than_there_are_bytes_are_refused(count):
+    batch = bytearray(written([(0, None, b"x", [])]))
+    struct.pack_into(">i", batch, 57, count)
+    with pytest.raises(RecordBatchError, match="mid-record"):
+        read(with_checksum(batch))
+
+
 def test_damaged_compression_is_told():
     batch = bytearray(written([(0, None, b"x" * 200, [])], CODECS["lz4"]))
     batch[65:75] = b"\xff" * 10
