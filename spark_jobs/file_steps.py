@@ -23,8 +23,8 @@ from spark_jobs.file_columns import Kind
 from spark_jobs.file_pieces import SOURCE, Piece, read_piece
 from spark_jobs.file_rows import TIME, decoded, in_order, messages_of, row_schema, times_us
 from streaming.recompute import day_start_us
-from streaming.stages.input_task import InputTask
-from streaming.stages.messages import BatchPlan, bucket_of
+from streaming.stages.lane_task import LaneTask
+from streaming.stages.messages import BatchPlan, bucket_of, input_name
 from streaming.stages.silver import timestamps
 from streaming.stages.tasks import answers_of
 from streaming.stages.validate import EARLIEST_EVENT_US, LATEST_EVENT_US
@@ -153,7 +153,7 @@ def _chunks(rows: pa.Table) -> Iterator[pa.Table]:
         yield ordered.slice(start, _CHUNK_ROWS)
 
 
-class FileTask(InputTask):
+class FileTask(LaneTask):
     """One input of plain files.
 
     Rows have no timestamp of a source. The last microsecond of the row's own UTC day stands for it,
@@ -162,8 +162,9 @@ class FileTask(InputTask):
     """
 
     def __init__(self, plan: BatchPlan, kind: Kind, number: int, day: date) -> None:
-        super().__init__(plan, topic_of(kind, TOPIC_PREFIX), number)
-        self._kind, self._day, self._next_row = kind, day, 0
+        topic = topic_of(kind, TOPIC_PREFIX)
+        super().__init__(plan, topic, input_name(topic, number))
+        self._kind, self._number, self._day, self._next_row = kind, number, day, 0
 
     def take(self, rows: pa.Table) -> None:
         """Take rows in order."""
@@ -173,7 +174,7 @@ class FileTask(InputTask):
         positioned = rows.append_column("offset", offsets).append_column(
             "source_timestamp", timestamps(self._source_time_us(times_us(rows)))
         )
-        self.messages(SOURCE, positioned, decoded(self._kind, rows))
+        self.messages(self._number, SOURCE, positioned, decoded(self._kind, rows))
 
     def _source_time_us(self, time_us: Int64Array) -> Int64Array:
         known = (time_us >= EARLIEST_EVENT_US) & (time_us < LATEST_EVENT_US)

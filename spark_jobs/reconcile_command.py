@@ -114,7 +114,8 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
 
 def _check_state(storage: Storage, last: Manifest) -> list[Difference]:
     try:
-        damaged: list[DataFile] = verify(storage, last.state_files.values())
+        files = [file for chain in last.state_files.values() for file in chain]
+        damaged: list[DataFile] = verify(storage, files)
     except LakeError as error:
         return [Difference("state.folds", "a state file cannot be read", str(error))]
     return [

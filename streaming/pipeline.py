@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 
-from marketlake.contracts.control import Control
+from marketlake.contracts.control import Control, changes_lanes
 from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
@@ -17,17 +17,20 @@ from marketlake.lake.errors import LakeError
 from marketlake.lake.manifests import Manifest, ManifestInput, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
+from streaming.positions import Events, Owners, positions_of, state_chains
 from streaming.stages.gold import GOLD_INDICATORS
 from streaming.stages.messages import (
     BatchPlan,
     Counts,
     InputPosition,
-    InputResult,
+    LaneResult,
     MergeResult,
     PlacedControl,
+    StepResult,
     end_of_minute_us,
 )
-from streaming.steps import answers_of_controls, results_of
+from streaming.stages.tasks import is_merge
+from streaming.steps import Results, answers_of_controls, results_of
 
 PIPELINE: Final = "stream"
 APPLICATION: Final = "marketlake-stream"
@@ -56,6 +59,7 @@ class Pipeline:
 
     def __init__(
         self,
+        spark: SparkSession,
         lake: str,
         settings: Settings,
         source: str,
@@ -63,6 +67,7 @@ class Pipeline:
         listener: BatchListener | None = None,
     ) -> None:
         self.storage = Storage(lake)
+        self._spark = spark
         self._lake = lake
         self._settings = settings
         self._source = source
@@ -74,6 +79,7 @@ class Pipeline:
         )
         self._lock = threading.Lock()
         self._known_inputs = known_inputs
+        self._owners = Owners()
         self.last: Manifest | None = None
         self.crash_point: Callable[[str], None] = lambda _point: None
 
@@ -116,6 +122,7 @@ class Pipeline:
                 "knew: restore it from a backup, or start on a new --lake"
             )
         self._commit(self.last)
+        self._owners = Owners.of(self.storage, self.last)
 
     def process(self, spark_batch: int, step_one: StepOne) -> None:
         """Take one batch of the Spark query; a batch that was decided before is not repeated."""
@@ -123,65 +130,61 @@ class Pipeline:
             if self.last is not None and spark_batch <= self.last.spark_batch:
                 self._commit(self.last)
                 return
-            self._run("messages", spark_batch, step_one)
+            while shared := self._run("messages", spark_batch, step_one):
+                # Not decided: taken again when the lanes that share instruments are one.
+                self._control(shared)
+            settle_us = self._settings.stream.settle_ms * 1_000
+            self._control(self._owners.settled(self._inputs(), settle_us))
 
-    def control(self, spark: SparkSession, decide: Callable[[], dict[str, Control]]) -> None:
+    def control(self, decide: Callable[[], Events]) -> None:
         """Write control events at the present position of inputs, and let the folds take them.
 
         Parameters
         ----------
         decide : callable
-            Gives the events by input. Called while no batch is taken: what it sees of the inputs
+            Gives the events. Called while no batch is taken: what it sees of the inputs
             is what the events are about.
         """
         with self._lock:
-            events, inputs = decide(), self._inputs()
-            now_us = time.time_ns() // 1_000
-            controls = [
-                PlacedControl(
-                    inputs[name].topic,
-                    inputs[name].partition,
-                    max(inputs[name].next_offset, 0),
-                    now_us,
-                    event,
-                )
-                for name, event in sorted(events.items())
-            ]
-            if controls:
-                decided = self.last.spark_batch if self.last else -1
-                self._run(
-                    "control", decided, lambda plan: answers_of_controls(spark, plan, controls)
-                )
+            self._control(decide())
 
-    def end_events(self) -> dict[str, Control]:
+    def _control(self, events: Events) -> None:
+        now_us = time.time_ns() // 1_000
+        controls = [
+            PlacedControl(i.topic, i.partition, max(i.next_offset, 0), now_us, event)
+            for i, event in sorted(events, key=lambda placed: placed[0].name)
+        ]
+        if controls:
+            decided = self.last.spark_batch if self.last else -1
+            kind = "lanes" if changes_lanes(controls[0].event) else "control"
+            self._run(kind, decided, lambda plan: answers_of_controls(self._spark, plan, controls))
+
+    def end_events(self) -> Events:
         """Events that end every active input, each at the end of its last whole minute."""
-        return {
-            name: Control("end", end_of_minute_us(position.latest_us))
-            for name, position in self._inputs().items()
+        return [
+            (position, Control("end", end_of_minute_us(position.latest_us)))
+            for position in self._inputs().values()
             if position.active
-        }
+        ]
 
-    def idle_events(self, idle_inputs: set[str]) -> dict[str, Control]:
+    def idle_events(self, idle_inputs: set[str]) -> Events:
         """Events for inputs that have gone quiet."""
-        return {
-            name: Control("idle", end_of_minute_us(position.latest_us))
+        return [
+            (position, Control("idle", end_of_minute_us(position.latest_us)))
             for name, position in self._inputs().items()
             if position.active and name in idle_inputs
-        }
+        ]
 
     def _inputs(self) -> dict[str, InputPosition]:
         inputs = dict(self._known_inputs) if self.last is None else {}
         if self.last is not None:
-            for name, i in self.last.inputs.items():
-                inputs[name] = InputPosition(
-                    i.topic, i.partition, i.next_offset, i.watermark_us, i.latest_us, i.active
-                )
+            inputs |= positions_of(self.last)
         return inputs
 
-    def _run(self, kind: str, spark_batch: int, step_one: StepOne) -> None:
+    def _run(self, kind: str, spark_batch: int, step_one: StepOne) -> Events:
+        """Take a batch; give what must happen first where it cannot be decided."""
         started = time.monotonic()
         sequence = self.last.sequence + 1 if self.last else 0
-        state_files = self.last.state_files if self.last else {}
         plan = BatchPlan(
             lake=self._lake,
             sequence=sequence,
@@ -192,42 +195,45 @@ class Pipeline:
                 time.time_ns() // 1_000, self.last.ingest_time_us + 1 if self.last else 0
             ),
             inputs=self._inputs(),
-            state_files={n: f"{f.table}/{f.path}" for n, f in state_files.items()},
+            state_files=state_chains(self.last),
         )
         answers = step_one(plan)
-        results = results_of(answers, plan) if answers is not None else ([], [])
+        results: Results = results_of(answers, plan) if answers is not None else ([], [])
         if not results[0]:
-            return
+            return []
+        shared = self._owners.shared(plan.inputs, results[0]) if kind == "messages" else []
+        if shared:
+            return shared
         manifest = self._manifest(plan, kind, spark_batch, *results)
         self.crash_point("before manifest")
         self._manifests.write(manifest)
         self.crash_point("manifest")
         self._commit(manifest)
         self.last = manifest
+        self._owners.note(results[0])
         if self._listener is not None:
             self._listener(manifest, time.monotonic() - started)
+        return []
 
     def _manifest(
         self,
         plan: BatchPlan,
         kind: str,
         spark_batch: int,
-        inputs: list[InputResult],
+        lanes: list[LaneResult],
         merges: list[MergeResult],
     ) -> Manifest:
         counts = Counts()
-        for part in (*inputs, *merges):
+        for part in (*lanes, *merges):
             counts.add(part.counts)
         if not counts.balanced:
             raise LakeError(
                 f"batch {plan.sequence}: {counts.read} messages read, but {counts.silver} in "
                 f"silver and {counts.quarantined} in quarantine; nothing was committed"
             )
-        positions = {**plan.inputs, **{r.name: r.position for r in inputs}}
+        positions = {**plan.inputs, **{p.name: p for lane in lanes for p in lane.positions}}
         before = self.last.state_files if self.last else {}
-        fresh: dict[str, DataFile] = {
-            r.name: r.state_file for r in (*inputs, *merges) if r.state_file is not None
-        }
+        after = _chains_after(before, (*lanes, *merges), {p.lane_name for p in positions.values()})
         return Manifest(
             sequence=plan.sequence,
             kind=kind,
@@ -236,13 +242,25 @@ class Pipeline:
             ingest_time_us=plan.ingest_time_us,
             inputs={
                 n: ManifestInput(
-                    p.topic, p.partition, p.next_offset, p.watermark_us, p.latest_us, p.active
+                    p.topic,
+                    p.partition,
+                    p.next_offset,
+                    p.watermark_us,
+                    p.latest_us,
+                    p.active,
+                    p.lane,
                 )
                 for n, p in sorted(positions.items())
             },
-            files=[f for r in (*inputs, *merges) for f in r.files],
-            state_files={**before, **fresh},
-            replaced_state_files=[before[name] for name in fresh if name in before],
+            files=[f for r in (*lanes, *merges) for f in r.files],
+            lane_changes=(self.last.lane_changes if self.last else 0) + (kind == "lanes"),
+            state_files=after,
+            replaced_state_files=[
+                file
+                for name, chain in before.items()
+                for file in chain
+                if file not in after.get(name, ())
+            ],
             counts={
                 "read": {"messages": counts.read},
                 "silver": counts.silver,
@@ -258,10 +276,11 @@ class Pipeline:
         for file in manifest.files:
             by_table.setdefault(file.table, []).append(file)
         own_state = [
-            f for f in manifest.state_files.values() if f.path.split("/")[-1].startswith(
-                f"{manifest.sequence:08d}-"
-            )
-        ]  # fmt: skip
+            f
+            for chain in manifest.state_files.values()
+            for f in chain[-1:]
+            if f.path.split("/")[-1].startswith(f"{manifest.sequence:08d}-")
+        ]
         by_table[STATE_FOLDS.path] = own_state
         for path in COMMIT_ORDER:
             if path not in by_table:
@@ -286,3 +305,15 @@ class Pipeline:
                 f"batch {manifest.sequence}: {damaged[0].table}/{damaged[0].path} is absent or "
                 "was changed after the batch was decided; restore it from a backup of the lake"
             )
+
+
+def _chains_after(
+    before: dict[str, list[DataFile]], results: Iterable[StepResult], lanes: set[str]
+) -> dict[str, list[DataFile]]:
+    """Give the state's files after a batch: of lanes there are, and of merge buckets."""
+    after = {name: chain for name, chain in before.items() if name in lanes or is_merge(name)}
+    for result in results:
+        if result.state_file is not None:
+            kept = [] if result.state_is_whole else after[result.name]
+            after[result.name] = [*kept, result.state_file]
+    return after

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -15,7 +16,8 @@ from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
 from streaming.pipeline import PIPELINE
-from streaming.stages.messages import BatchPlan, InputPosition, InputResult, MergeResult
+from streaming.positions import positions_of, state_chains
+from streaming.stages.messages import BatchPlan, InputPosition, LaneResult, MergeResult
 from streaming.stages.tasks import INPUT_COLUMNS
 from streaming.steps import run_steps
 
@@ -73,7 +75,11 @@ class BatchHistory:
 def bronze_rows(
     spark: SparkSession, storage: Storage, after: Manifest | None, upto: Manifest
 ) -> DataFrame:
-    """Rows of bronze that batches after one and up to another wrote, inputs whole and in order."""
+    """Rows of bronze that batches after one and up to another wrote, lanes whole and in order.
+
+    Where several partitions were folded together, the rows of their topic come as the batches had
+    them: that is where its lanes changed.
+    """
     rows = spark.read.format("delta").load(storage.path(BRONZE_EVENTS.path))
     first_us = after.ingest_time_us + 1 if after else 0
     rows = rows.where(
@@ -82,10 +88,14 @@ def bronze_rows(
     )
     rank = " ".join(f"WHEN '{source}' THEN {order}" for source, order in ORDER.items())
     inputs = max(1, len(upto.inputs))
+    alone = upto.lane_changes == (after.lane_changes if after else 0) and not any(
+        i.lane for i in upto.inputs.values()
+    )
+    together, order = (["topic", "partition"], []) if alone else (["topic"], ["ingest_time"])
     return (
         rows.selectExpr("*", f"CASE source {rank} ELSE {len(ORDER)} END AS rank")
-        .repartition(inputs, "topic", "partition")
-        .sortWithinPartitions("topic", "partition", "offset", "rank")
+        .repartition(inputs, *together)
+        .sortWithinPartitions("topic", *order, "partition", "offset", "rank")
         .select(*INPUT_COLUMNS)
     )
 
@@ -101,7 +111,7 @@ def recompute(
     tables: frozenset[str],
     label: str,
     day: date | None = None,
-) -> tuple[list[InputResult], list[MergeResult]]:
+) -> tuple[list[LaneResult], list[MergeResult]]:
     """Run the two steps over bronze, from the state that a batch left.
 
     Parameters
@@ -121,13 +131,8 @@ def recompute(
     if after is None:
         inputs = {n: InputPosition(i.topic, i.partition) for n, i in genesis.inputs.items()}
     else:
-        inputs = {
-            n: InputPosition(
-                i.topic, i.partition, i.next_offset, i.watermark_us, i.latest_us, i.active
-            )
-            for n, i in after.inputs.items()
-        }
-    state = after.state_files if after else {}
+        inputs = positions_of(after)
+    chains = state_chains(after)
     plan = BatchPlan(
         lake=output,
         sequence=upto.sequence,
@@ -135,7 +140,10 @@ def recompute(
         settings=settings,
         ingest_time_us=time.time_ns() // 1_000,
         inputs=inputs,
-        state_files={n: storage.path(f"{f.table}/{f.path}") for n, f in state.items()},
+        state_files={
+            name: tuple(replace(file, path=storage.path(file.path)) for file in chain)
+            for name, chain in chains.items()
+        },
         live=False,
         tables=tables,
         date=day.isoformat() if day else None,

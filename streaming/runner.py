@@ -23,7 +23,7 @@ from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.kafka import KafkaSource
 from streaming.sources.kafka_offsets import planned_ranges
 from streaming.stages.messages import BatchPlan
-from streaming.steps import answers_of_ranges, answers_of_rows
+from streaming.steps import answers_of_ranges, answers_of_rows, whole_lanes
 
 _POLL_S: Final = 0.1
 
@@ -71,7 +71,7 @@ class StreamRunner:
         self._last_seen_s: dict[str, float] = {}
         self._offsets: dict[str, int] = {}
         name = f"kafka cluster {cluster_id}, topics {source.prefix}.*"
-        self.pipeline = Pipeline(lake, settings, name, inputs, self._note)
+        self.pipeline = Pipeline(spark, lake, settings, name, inputs, self._note)
 
     def run(self, *, until_idle: bool, complete: Callable[[], bool] | None = None) -> StreamSummary:
         """Run the stream.
@@ -103,7 +103,7 @@ class StreamRunner:
         if not self._stop.is_set():
             self._query(drain=until_idle, until=self._stop.is_set)
         if until_idle and not self._stop.is_set():
-            self.pipeline.control(self._spark, self.pipeline.end_events)
+            self.pipeline.control(self.pipeline.end_events)
         return StreamSummary(**self._totals)
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ class StreamRunner:
 
     def _step_one(self, frame: DataFrame, spark_batch: int, plan: BatchPlan) -> DataFrame | None:
         if self._settings.stream.kafka_reader == "spark":
-            return answers_of_rows(frame, plan)
+            return answers_of_rows(whole_lanes(frame, plan), plan)
         # Of the frame nothing is read: that it came says that the offsets are planned.
         ranges = planned_ranges(self.pipeline.storage, self.pipeline.checkpoint, spark_batch)
         if not ranges:
@@ -180,7 +180,7 @@ class StreamRunner:
     def _declare_idle(self) -> None:
         if self._quiet() and not self.pipeline.busy:
             # Asked again when no batch is taken: one may have come since, with messages.
-            self.pipeline.control(self._spark, lambda: self.pipeline.idle_events(self._quiet()))
+            self.pipeline.control(lambda: self.pipeline.idle_events(self._quiet()))
 
     def _quiet(self) -> set[str]:
         """Name the inputs that have sent nothing for as long as the settings say."""

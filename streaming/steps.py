@@ -7,9 +7,11 @@ from functools import partial
 
 import msgspec
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sql
 
 from streaming.sources.kafka_fetch import OffsetRange
-from streaming.stages.messages import BatchPlan, InputResult, MergeResult, PlacedControl
+from streaming.stages.lanes import by_lane
+from streaming.stages.messages import BatchPlan, LaneResult, MergeResult, PlacedControl
 from streaming.stages.tasks import (
     ANSWER_DDL,
     INPUT_COLUMNS,
@@ -19,19 +21,31 @@ from streaming.stages.tasks import (
     step_two,
 )
 
-Results = tuple[list[InputResult], list[MergeResult]]
+Results = tuple[list[LaneResult], list[MergeResult]]
 
 
 def answers_of_rows(rows: DataFrame, plan: BatchPlan) -> DataFrame:
-    """Run step one over the rows of a frame, whose partitions hold whole inputs in order."""
+    """Run step one over the rows of a frame, whose partitions hold whole lanes in order."""
     return rows.select(*INPUT_COLUMNS).mapInArrow(partial(step_one, plan=plan), ANSWER_DDL)
+
+
+def whole_lanes(rows: DataFrame, plan: BatchPlan) -> DataFrame:
+    """Bring the partitions of a lane together; Spark's reader gives each input a task."""
+    lanes = {name: position.lane for name, position in plan.inputs.items() if position.lane}
+    if not lanes:
+        return rows
+    name = sql.concat_ws("-", "topic", "partition")
+    pairs = [sql.lit(text) for pair in lanes.items() for text in pair]
+    lane = sql.coalesce(sql.try_element_at(sql.create_map(*pairs), name), name)
+    whole = rows.repartition(len(plan.inputs), lane)
+    return whole.sortWithinPartitions("topic", "partition", "offset")
 
 
 def answers_of_ranges(
     spark: SparkSession, plan: BatchPlan, bootstrap: str, ranges: Sequence[OffsetRange]
 ) -> DataFrame:
     """Run step one over ranges of offsets that the workers fetch themselves."""
-    shares = share_out(ranges, spark.sparkContext.defaultParallelism)
+    shares = share_out(by_lane(plan, ranges), spark.sparkContext.defaultParallelism)
     fetch = partial(step_one_from_kafka, plan=plan, bootstrap=bootstrap, shares=shares)
     return spark.range(0, len(shares), 1, len(shares)).mapInArrow(fetch, ANSWER_DDL)
 
@@ -40,18 +54,30 @@ def answers_of_controls(
     spark: SparkSession, plan: BatchPlan, controls: Sequence[PlacedControl]
 ) -> DataFrame:
     """Let inputs, each named once, take control events."""
-    tasks = min(spark.sparkContext.defaultParallelism, len(controls))
-    shares = [controls[task::tasks] for task in range(tasks)]
+    lanes = by_lane(plan, controls)
+    tasks = min(spark.sparkContext.defaultParallelism, len(lanes))
+    shares = [lanes[task::tasks] for task in range(tasks)]
     take = partial(step_one_of_controls, plan=plan, shares=shares)
     return spark.range(0, tasks, 1, tasks).mapInArrow(take, ANSWER_DDL)
 
 
-def share_out(ranges: Sequence[OffsetRange], tasks: int) -> list[list[OffsetRange]]:
-    """Deal ranges to at most so many tasks, each next largest one to the task with the least."""
-    shares: list[list[OffsetRange]] = [[] for _ in range(min(tasks, len(ranges)))]
-    for span in sorted(ranges, key=lambda r: (r.start - r.end, r.topic, r.partition)):
-        min(shares, key=lambda share: sum(r.end - r.start for r in share)).append(span)
+def share_out(lanes: Sequence[Sequence[OffsetRange]], tasks: int) -> list[list[list[OffsetRange]]]:
+    """Deal lanes to at most so many tasks, each next largest one to the task with the least."""
+    shares: list[list[list[OffsetRange]]] = [[] for _ in range(min(tasks, len(lanes)))]
+    loads = [0] * len(shares)
+    for lane in sorted(lanes, key=lambda spans: (-_messages(spans), _place(spans[0]))):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(sorted(lane, key=_place))
+        loads[lightest] += _messages(lane)
     return shares
+
+
+def _messages(spans: Sequence[OffsetRange]) -> int:
+    return sum(span.end - span.start for span in spans)
+
+
+def _place(span: OffsetRange) -> tuple[str, int]:
+    return span.topic, span.partition
 
 
 def results_of(answers: DataFrame, plan: BatchPlan) -> Results:
@@ -61,17 +87,17 @@ def results_of(answers: DataFrame, plan: BatchPlan) -> Results:
         .mapInArrow(partial(step_two, plan=plan), ANSWER_DDL)
         .collect()
     )
-    inputs = [
-        msgspec.msgpack.decode(bytes(row["payload"]), type=InputResult)
+    lanes = [
+        msgspec.msgpack.decode(bytes(row["payload"]), type=LaneResult)
         for row in rows
-        if row["kind"] == "input"
+        if row["kind"] == "lane"
     ]
     merges = [
         msgspec.msgpack.decode(bytes(row["payload"]), type=MergeResult)
         for row in rows
         if row["kind"] == "merge"
     ]
-    return sorted(inputs, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)
+    return sorted(lanes, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)
 
 
 def run_steps(rows: DataFrame, plan: BatchPlan) -> Results:

@@ -1,13 +1,15 @@
-"""Which rows of an input count: not those that come too late, nor a second time.
+"""Which rows of a lane count: not those that come too late, nor a second time.
 
-A row is too late when its time lies before the input's watermark, the latest time seen less
-the allowed lateness. Every row that is not too late is compared with all rows at or after the
-watermark, so no duplicate passes: one that is older than the window is too late as well.
+A lane is one partition of a topic, or several that are folded together. Each partition has a clock
+of its own: a row is too late when its time lies before its partition's watermark, the latest time
+seen there less the allowed lateness. Every row that is not too late is compared with all rows of
+the lane at or after the lane's watermark, so no duplicate passes: one that is older than the
+window is too late as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -73,37 +75,64 @@ def _admit(
 
 
 @dataclass
-class Admission:
-    """The window of one input.
+class Clock:
+    """How far one partition has come.
 
     Attributes
     ----------
-    lateness_us : int
-        How far behind the latest time a row may come.
     latest_us : int
         Latest time of an admitted row.
     floor_us : int
         Watermark set by a control event; the larger of both watermarks holds.
+    active : bool
+        False from the time the partition was declared idle or ended until its next message.
     """
 
-    lateness_us: int
     latest_us: int = NO_TIME_US
     floor_us: int = NO_TIME_US
+    active: bool = True
 
-    def __post_init__(self) -> None:
+
+class Admission:
+    """The clocks of a lane, and the window of rows that a duplicate could repeat.
+
+    Parameters
+    ----------
+    lateness_us : int
+        How far behind the latest time of its partition a row may come.
+    """
+
+    def __init__(self, lateness_us: int) -> None:
+        self.lateness_us = lateness_us
+        self.clocks: dict[int, Clock] = {}
         self._time_us = np.empty(0, np.int64)
         self._identity = np.empty(0, np.uint64)
         self._content = np.empty(0, np.uint64)
 
+    def clock(self, partition: int) -> Clock:
+        """Clock of a partition; a new one has seen nothing."""
+        return self.clocks.setdefault(partition, Clock())
+
+    def watermark_of_us(self, partition: int) -> int:
+        """No row of a partition before this time will be admitted any more."""
+        clock = self.clock(partition)
+        return max(clock.latest_us - self.lateness_us, clock.floor_us)
+
     @property
     def watermark_us(self) -> int:
-        """No row before this time will be admitted any more."""
-        return max(self.latest_us - self.lateness_us, self.floor_us)
+        """No row before this time will be admitted any more, of no partition.
+
+        The least of the active partitions' watermarks or, with none active, the latest of all.
+        """
+        active = [self.watermark_of_us(p) for p, clock in self.clocks.items() if clock.active]
+        if active:
+            return min(active)
+        return max((self.watermark_of_us(p) for p in self.clocks), default=NO_TIME_US)
 
     def step(
-        self, time_us: Int64Array, identity: UInt64Array, content: UInt64Array
+        self, partition: int, time_us: Int64Array, identity: UInt64Array, content: UInt64Array
     ) -> npt.NDArray[np.uint8]:
-        """Judge rows in source order.
+        """Judge rows of a partition, in source order.
 
         Parameters
         ----------
@@ -119,6 +148,7 @@ class Admission:
         uint8[n]
             ``ADMITTED``, ``TOO_LATE``, ``DUPLICATE`` or ``CONFLICT``.
         """
+        clock = self.clock(partition)
         seen, n = self._time_us.size, time_us.size
         capacity = seen + n
         slots = 1 << max(4, (2 * capacity).bit_length())
@@ -131,22 +161,40 @@ class Admission:
             time_us,
             identity,
             content,
-            self.latest_us,
-            self.floor_us,
+            clock.latest_us,
+            clock.floor_us,
             self.lateness_us,
             np.full(slots, -1, np.int64),
             *columns,
             seen,
             verdict,
         )
-        self.latest_us = int(latest_us)
+        clock.latest_us = int(latest_us)
         self._keep(*(column[:seen] for column in columns))
         return verdict
 
-    def advance(self, watermark_us: int) -> None:
-        """Raise the watermark to at least a given time, as a control event asks."""
-        self.floor_us = max(self.floor_us, watermark_us)
+    def advance(self, partition: int, watermark_us: int, *, active: bool) -> None:
+        """Raise a partition's watermark to at least a given time, as a control event asks."""
+        clock = self.clock(partition)
+        clock.floor_us = max(clock.floor_us, watermark_us)
+        clock.active = active
         self._keep(self._time_us, self._identity, self._content)
+
+    def absorb(self, other: Admission) -> None:
+        """Take the partitions of another lane into this one."""
+        self.clocks |= other.clocks
+        self._keep(
+            np.concatenate([self._time_us, other._time_us]),
+            np.concatenate([self._identity, other._identity]),
+            np.concatenate([self._content, other._content]),
+        )
+
+    def part(self, partition: int) -> Admission:
+        """Give the lane of one partition alone; it knows the rows of all, since some were its."""
+        own = Admission(self.lateness_us)
+        own.clocks[partition] = replace(self.clocks[partition])
+        own._keep(self._time_us, self._identity, self._content)
+        return own
 
     def _keep(self, time_us: Int64Array, identity: UInt64Array, content: UInt64Array) -> None:
         live = time_us >= self.watermark_us
@@ -154,18 +202,31 @@ class Admission:
 
     def state(self) -> Columns:
         """Give the state as arrays."""
+        # How the rows of several partitions met depends on where batches were cut.
+        order = (
+            np.lexsort((self._content, self._identity, self._time_us))
+            if len(self.clocks) > 1
+            else slice(None)
+        )
         return {
-            "clock_us": np.array([self.latest_us, self.floor_us], np.int64),
-            "seen_time_us": self._time_us,
-            "seen_identity": self._identity,
-            "seen_content": self._content,
+            "clocks": np.array(
+                [
+                    (partition, clock.latest_us, clock.floor_us, clock.active)
+                    for partition, clock in sorted(self.clocks.items())
+                ],
+                np.int64,
+            ).reshape(-1, 4),
+            "seen_time_us": self._time_us[order],
+            "seen_identity": self._identity[order],
+            "seen_content": self._content[order],
         }
 
     @classmethod
     def restore(cls, lateness_us: int, state: Columns) -> Admission:
         """Make the window that gave a state."""
-        latest_us, floor_us = (int(v) for v in state["clock_us"])
-        window = cls(lateness_us, latest_us, floor_us)
+        window = cls(lateness_us)
+        for partition, latest_us, floor_us, active in state["clocks"].tolist():
+            window.clocks[partition] = Clock(latest_us, floor_us, bool(active))
         window._time_us = state["seen_time_us"]
         window._identity = state["seen_identity"]
         window._content = state["seen_content"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -81,3 +81,23 @@ class KeyedStates:
         for name, initial in self._initial.items():
             self._matrices[name][rows] = words[:, start : start + initial.size]
             start += initial.size
+
+    def absorb(self, other: KeyedStates) -> None:
+        """Take the series of other states of the same layout.
+
+        Raises
+        ------
+        ValueError
+            If a series is in both.
+        """
+        both = self._index.keys() & other._index.keys()
+        if both:
+            raise ValueError(f"{'/'.join(min(both))} has state in both lanes")
+        if len(other):
+            self.restore(other.keys, other.words())
+
+    def take(self, other: KeyedStates, chosen: Callable[[Key], bool]) -> None:
+        """Take a copy of some series of other states of the same layout."""
+        rows = [row for row, key in enumerate(other.keys) if chosen(key)]
+        if rows:
+            self.restore([other.keys[row] for row in rows], other.words()[rows])

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from marketlake.contracts.types import (
     BINARY,
+    BOOLEAN,
     DATE,
     DOUBLE,
     INT,
@@ -368,16 +369,18 @@ STATE_FOLDS: Final = Table(
     "folds",
     (
         _c("step", STRING, "instruments (step one) or merge (step two)"),
-        _c("input", STRING, "input (market.trades-0) or bucket of step two (merge-0)"),
-        _c("venue", STRING, "empty for state of the whole input"),
-        _c("instrument", STRING, "empty for state of the whole input"),
+        _c("input", STRING, "lane of inputs (market.trades-0) or bucket of step two (merge-0)"),
+        _c("venue", STRING, "empty for state of the whole lane"),
+        _c("instrument", STRING, "empty for state of the whole lane"),
         _c("kind", STRING, "what the payload holds"),
+        _c("delta", BOOLEAN, "payload is the exclusive or with that of the batch before"),
         _c("state_version", INT, "layout of the payload"),
         _c("batch", LONG, "batch after which this state holds"),
         _c("payload", BINARY, "packed state"),
     ),
-    ("input", "venue", "instrument", "kind"),
-    "State of every fold after the latest batch; older versions by time travel.",
+    ("input", "venue", "instrument", "kind", "batch"),
+    "State of every fold after the latest batch, as a whole and the changes since; older versions "
+    "by time travel.",
     ("input",),
 )
 

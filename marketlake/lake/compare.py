@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from marketlake.contracts.control import SOURCE_PREFIX
-from marketlake.contracts.tables import BRONZE_EVENTS, STATE_FOLDS, Table
+from marketlake.contracts.tables import BRONZE_EVENTS, Table
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 
@@ -119,8 +119,6 @@ def text_of(row: dict[str, Any]) -> str:
 
 def _repeatable(table: Table) -> str:
     """Give the columns of a table that another run, cut otherwise, must repeat."""
-    if table is STATE_FOLDS:
-        return "* EXCLUDE (batch)"
     if table is not BRONZE_EVENTS:
         return "*"
     # A control event carries the time at which it was written, a message that of its source.

@@ -14,11 +14,17 @@ from marketlake.lake.datafiles import DataFile
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class ManifestInput(msgspec.Struct, frozen=True):
-    """Where one input stood after a batch."""
+    """Where one input stood after a batch.
+
+    Attributes
+    ----------
+    lane : str
+        Lane that it shares with other inputs of its topic; empty where it is alone.
+    """
 
     topic: str
     partition: int
@@ -26,6 +32,7 @@ class ManifestInput(msgspec.Struct, frozen=True):
     watermark_us: int
     latest_us: int
     active: bool
+    lane: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -42,7 +49,10 @@ class Manifest(msgspec.Struct, frozen=True):
     inputs : dict
         Every known input after this batch.
     state_files : dict
-        The file that holds the state of each input and bucket after this batch.
+        The files that hold the state of each lane and bucket after this batch: one with all of it,
+        then those with what changed.
+    lane_changes : int
+        How often, so far, inputs were joined to be folded together, or parted again.
     replaced_state_files : list
         Files that this batch's state takes the place of.
     """
@@ -54,10 +64,15 @@ class Manifest(msgspec.Struct, frozen=True):
     ingest_time_us: int
     inputs: dict[str, ManifestInput]
     files: list[DataFile]
-    state_files: dict[str, DataFile]
+    state_files: dict[str, list[DataFile]]
     replaced_state_files: list[DataFile]
     counts: dict[str, dict[str, int]]
+    lane_changes: int = 0
     version: int = _VERSION
+
+
+class _Versioned(msgspec.Struct):
+    version: int
 
 
 class Manifests:
@@ -92,7 +107,14 @@ class Manifests:
         """
         path = self._path(sequence)
         try:
-            return msgspec.json.decode(self._storage.read(path), type=Manifest)
+            data = self._storage.read(path)
+            version = msgspec.json.decode(data, type=_Versioned).version
+            if version != _VERSION:
+                raise LakeError(
+                    f"manifest {self._storage.path(path)} has version {version}, this release "
+                    f"reads {_VERSION}: run the release that wrote it, or start on a new lake"
+                )
+            return msgspec.json.decode(data, type=Manifest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LakeError(
                 f"manifest {self._storage.path(path)} is damaged ({error}): "

@@ -41,6 +41,9 @@ class StreamSettings(_Section):
     """How far an event's time may run ahead of the source's timestamp (clock skew)."""
     idle_ms: int = Field(120_000, ge=1_000)
     """A partition without a message for so long is idle: it no longer holds others back."""
+    settle_ms: int = Field(600_000, ge=0)
+    """Partitions that were found to share instruments are folded by one task, until for so long, in
+    event time, each instrument came from one of them only."""
     max_offsets_per_batch: int = Field(500_000, ge=1)
     """Messages a batch over all partitions."""
     kafka_reader: Literal["workers", "spark"] = "workers"

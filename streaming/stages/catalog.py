@@ -77,7 +77,7 @@ class InstrumentCatalog:
             self._hashes.append(hash_text(f"{venue}|{instrument}"))
         return code
 
-    def codes(self, names: list[tuple[str | None, str | None]]) -> Int64Array:
+    def codes(self, names: Sequence[tuple[str | None, str | None]]) -> Int64Array:
         """Codes of several (venue, instrument), new ones in the order given."""
         return np.array([self.code(*name) for name in names], np.int64)
 

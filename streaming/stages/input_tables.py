@@ -29,7 +29,7 @@ from streaming.stages.gold import (
     bar_rows,
     by_market_and_day,
 )
-from streaming.stages.input_fold import Judged
+from streaming.stages.lane_fold import Judged
 from streaming.stages.messages import BatchPlan, Counts, input_name
 from streaming.stages.series_folds import Anomaly
 from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
@@ -40,6 +40,8 @@ class InputTables:
 
     Attributes
     ----------
+    catalog : InstrumentCatalog
+        Whose codes the rows have.
     counts : Counts
         Messages by what became of them, and rows of gold.
     """
@@ -48,7 +50,7 @@ class InputTables:
         self, plan: BatchPlan, topic: str, partition: int, catalog: InstrumentCatalog
     ) -> None:
         self._plan, self._topic, self._partition = plan, topic, partition
-        self._catalog = catalog
+        self.catalog = catalog
         self._storage = Storage(plan.lake)
         self._writers: dict[str, DataFileWriter] = {}
         self.counts = Counts()
@@ -83,8 +85,8 @@ class InputTables:
         if not self._plan.writes(table.path):
             return
         kept = judged.admitted
-        silver = silver_table(rows, kept, judged.codes, self._catalog, judged.content)
-        markets = self._catalog.markets()
+        silver = silver_table(rows, kept, judged.codes, self.catalog, judged.content)
+        markets = self.catalog.markets()
         codes, time_us = judged.codes[kept], rows.event_time_us[kept]
         for partition, part in by_market_and_day(silver, markets, codes, time_us):
             if self._plan.takes_day(partition[1]):
@@ -120,16 +122,16 @@ class InputTables:
     def bars(self, output: FoldOutput, origin: str) -> None:
         """Write closed bars and their indicators."""
         codes, time_us = output.bars["instrument"], output.bars["open_time_us"]
-        tables = bar_rows(output, self._catalog, origin)
+        tables = bar_rows(output, self.catalog, origin)
         for table, rows in zip((GOLD_BARS, GOLD_INDICATORS), tables, strict=True):
-            parts = by_market_and_day(rows, self._catalog.markets(), codes, time_us)
+            parts = by_market_and_day(rows, self.catalog.markets(), codes, time_us)
             self._gold(table, parts)
 
     def anomalies(self, found: list[Anomaly]) -> None:
         """Write anomalies."""
         if not found:
             return
-        catalog = self._catalog
+        catalog = self.catalog
         codes = np.array([catalog.code(a.venue, a.instrument) for a in found], np.int64)
         time_us = np.array([a.start_us for a in found], np.int64)
         rows = anomaly_rows(found)

@@ -51,6 +51,8 @@ class InputPosition(msgspec.Struct, frozen=True):
         First offset that was not read yet; -1 where nothing was.
     latest_us : int
         Latest time of an admitted row.
+    lane : str
+        Name of the lane that the input shares with others; empty where it is alone.
     """
 
     topic: str
@@ -59,6 +61,25 @@ class InputPosition(msgspec.Struct, frozen=True):
     watermark_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
     active: bool = True
+    lane: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the input."""
+        return input_name(self.topic, self.partition)
+
+    @property
+    def lane_name(self) -> str:
+        """Name of the input's lane; that of the input itself where it is alone."""
+        return self.lane or self.name
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """One file of the chain of a state; its path is relative to the lake."""
+
+    path: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,7 @@ class BatchPlan:
     inputs : dict
         Every known input, as the batch before left it.
     state_files : dict
-        State of each input or merge bucket, relative to the lake.
+        Chain of the state of each lane or merge bucket.
     live : bool
         True where resumption is decided here; a replay meets it in bronze.
     tables : frozenset of str or None
@@ -123,7 +144,7 @@ class BatchPlan:
     settings: Settings
     ingest_time_us: int
     inputs: dict[str, InputPosition] = field(default_factory=dict)
-    state_files: dict[str, str] = field(default_factory=dict)
+    state_files: dict[str, tuple[StateFile, ...]] = field(default_factory=dict)
     live: bool = True
     tables: frozenset[str] | None = None
     date: str | None = None
@@ -179,21 +200,33 @@ class StepResult(msgspec.Struct, kw_only=True):
     name: str
     files: list[DataFile]
     state_file: DataFile | None
+    state_is_whole: bool = True
     counts: Counts
 
 
-class InputResult(StepResult, kw_only=True):
-    """What step one did with one input."""
+class LaneResult(StepResult, kw_only=True):
+    """What step one did with one lane.
 
-    position: InputPosition
-    first_offset: int
+    Attributes
+    ----------
+    positions : list of InputPosition
+        Of all its partitions, those too that had nothing.
+    met : list of tuple
+        Instruments, as (venue, instrument), that the lane had no rows of before.
+    unsettled_us : int
+        Time of the latest row that came from another partition than its instrument's home.
+    """
+
+    positions: list[InputPosition]
+    met: list[tuple[str, ...]]
+    unsettled_us: int
 
 
-class InputEvents(msgspec.Struct):
-    """What one input sends to one bucket of step two."""
+class LaneEvents(msgspec.Struct):
+    """What one lane sends to one bucket of step two."""
 
     name: str
-    position: InputPosition
+    positions: list[InputPosition]
     events: MergeEvents
 
 

@@ -10,21 +10,23 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from marketlake.contracts.control import SOURCE_PREFIX, decode_control
 from marketlake.contracts.tables import GOLD_SPREADS
 from marketlake.lake.datafiles import DataFileWriter
 from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange, fetcher
 from streaming.stages.catalog import Markets
 from streaming.stages.gold import by_market_and_day, spread_rows
-from streaming.stages.input_state import whole_payload, whole_row
-from streaming.stages.input_task import InputTask, control_of, is_control
+from streaming.stages.lane_state import whole_payload, whole_row
+from streaming.stages.lanes import Answer, Lanes
 from streaming.stages.merge_fold import MergeFold
 from streaming.stages.messages import (
     BatchPlan,
     Counts,
-    InputEvents,
+    LaneEvents,
     MergeResult,
     PlacedControl,
+    StateFile,
     bucket_of,
     merged_watermark_us,
 )
@@ -51,38 +53,51 @@ INPUT_COLUMNS: Final = (
 )
 
 _Work = TypeVar("_Work")
-_MERGES: Final[dict[str, tuple[str, MergeFold]]] = {}
+_MERGES: Final[dict[str, tuple[StateFile, MergeFold]]] = {}
+
+
+_MERGE_PREFIX: Final = "merge-"
 
 
 def merge_name(bucket: int) -> str:
     """Name of the state of a bucket of step two."""
-    return f"merge-{bucket}"
+    return f"{_MERGE_PREFIX}{bucket}"
+
+
+def is_merge(name: str) -> bool:
+    """Tell whether a state is that of a bucket of step two."""
+    return name.startswith(_MERGE_PREFIX)
 
 
 def step_one_from_kafka(
     batches: Iterator[pa.RecordBatch],
     plan: BatchPlan,
     bootstrap: str,
-    shares: Sequence[Sequence[OffsetRange]],
+    shares: Sequence[Sequence[Sequence[OffsetRange]]],
 ) -> Iterator[pa.RecordBatch]:
-    """Fetch and fold the messages of the shares whose numbers the batches hold."""
-    for span in _of_shares(batches, shares):
-        task = InputTask(plan, span.topic, span.partition)
-        for rows in fetcher(bootstrap).read(span):
-            task.messages("kafka", rows)
-        yield answers_of(list(task.finish()))
+    """Fetch and fold the messages of the shares whose numbers the batches hold, lane by lane."""
+    for spans in _of_shares(batches, shares):
+        lanes = Lanes(plan)
+        for span in spans:
+            task = lanes.task(span.topic, span.partition)
+            for rows in fetcher(bootstrap).read(span):
+                task.messages(span.partition, "kafka", rows)
+        yield answers_of(lanes.finish())
 
 
 def step_one_of_controls(
     batches: Iterator[pa.RecordBatch],
     plan: BatchPlan,
-    shares: Sequence[Sequence[PlacedControl]],
+    shares: Sequence[Sequence[Sequence[PlacedControl]]],
 ) -> Iterator[pa.RecordBatch]:
     """Let inputs take the control events of the shares whose numbers the batches hold."""
-    for placed in _of_shares(batches, shares):
-        task = InputTask(plan, placed.topic, placed.partition)
-        task.control(placed.event, placed.offset, placed.source_time_us)
-        yield answers_of(list(task.finish()))
+    for events in _of_shares(batches, shares):
+        lanes = Lanes(plan)
+        for placed in events:
+            lanes.control(
+                placed.topic, placed.partition, placed.event, placed.offset, placed.source_time_us
+            )
+        yield answers_of(lanes.finish())
 
 
 def _of_shares(
@@ -95,36 +110,32 @@ def _of_shares(
 
 
 def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
-    """Fold the rows of some inputs, each in the order of its offsets."""
+    """Fold the rows of some lanes, each input in the order of its offsets."""
     lighten()
-    tasks: dict[tuple[str, int], InputTask] = {}
+    lanes = Lanes(plan)
     for batch in batches:
         for source, topic, partition, rows in _segments(batch):
-            task = tasks.get((topic, partition))
-            if task is None:
-                task = tasks[topic, partition] = InputTask(plan, topic, partition)
-            if is_control(source):
-                times = rows["source_timestamp"].cast(pa.int64()).to_pylist()
-                for value, offset, time_us in zip(
-                    rows["value"].to_pylist(), rows["offset"].to_pylist(), times, strict=True
-                ):
-                    task.control(control_of(value), offset, time_us)
-            else:
-                task.messages(source, rows)
-    for task in tasks.values():
-        if plan.ends_us is not None:
-            task.end(plan.ends_us)
-        yield answers_of(list(task.finish()))
+            if not source.startswith(SOURCE_PREFIX):
+                lanes.task(topic, partition).messages(partition, source, rows)
+                continue
+            times = rows["source_timestamp"].cast(pa.int64()).to_pylist()
+            for value, offset, time_us in zip(
+                rows["value"].to_pylist(), rows["offset"].to_pylist(), times, strict=True
+            ):
+                lanes.control(topic, partition, decode_control(value), offset, time_us)
+    if plan.ends_us is not None:
+        lanes.end(plan.ends_us)
+    yield answers_of(lanes.finish())
 
 
 def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
     """Merge what step one gave; hand on its results."""
-    events: dict[int, list[InputEvents]] = {}
-    results: list[tuple[int, str, bytes]] = []
+    events: dict[int, list[LaneEvents]] = {}
+    results: list[Answer] = []
     for batch in batches:
         for row in batch.to_pylist():
             if row["kind"] == "events":
-                part = msgspec.msgpack.decode(row["payload"], type=InputEvents)
+                part = msgspec.msgpack.decode(row["payload"], type=LaneEvents)
                 events.setdefault(row["bucket"], []).append(part)
             else:
                 results.append((row["bucket"], row["kind"], row["payload"]))
@@ -134,10 +145,10 @@ def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
     yield answers_of(results)
 
 
-def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResult:
+def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult:
     storage, name = Storage(plan.lake), merge_name(bucket)
     fold = _load_merge(plan, storage, bucket)
-    inputs = {**plan.inputs, **{part.name: part.position for part in parts}}
+    inputs = {**plan.inputs, **{i.name: i for part in parts for i in part.positions}}
     # The order of arrival of the parts is luck; the buffers sort, and ties are broken by content.
     output = fold.step(
         [part.events for part in sorted(parts, key=lambda part: part.name)],
@@ -159,20 +170,22 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[InputEvents]) -> MergeResul
     if plan.writes("state/folds"):
         state = whole_row("merge", fold.state())
         state_file = write_state(storage, label, "merge", name, plan.sequence, state)
-        _MERGES[f"{plan.lake}/{name}"] = (f"{state_file.table}/{state_file.path}", fold)
+        held = StateFile(f"{state_file.table}/{state_file.path}", state_file.size_bytes)
+        _MERGES[f"{plan.lake}/{name}"] = (held, fold)
     return MergeResult(name=name, files=writer.close(), state_file=state_file, counts=counts)
 
 
 def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
     name = merge_name(bucket)
-    path = plan.state_files.get(name)
+    chain = plan.state_files.get(name)
     cached = _MERGES.pop(f"{plan.lake}/{name}", None)
-    if path is not None and cached is not None and cached[0] == path:
+    if chain and cached is not None and cached[0] == chain[-1]:
         return cached[1]
     buckets = plan.settings.stream.merge_buckets
     fold = MergeFold(plan.settings.spreads, lambda base: bucket_of(base, buckets) == bucket)
-    if path is not None:
-        fold.restore(whole_payload(read_state(storage, path), "merge"))
+    if chain:
+        state = read_state(storage, [file.path for file in chain])
+        fold.restore(whole_payload(state, "merge"))
     return fold
 
 
@@ -197,7 +210,7 @@ def _segments(batch: pa.RecordBatch) -> Iterator[tuple[str, str, int, pa.Table]]
         )
 
 
-def answers_of(rows: list[tuple[int, str, bytes]]) -> pa.RecordBatch:
+def answers_of(rows: Sequence[Answer]) -> pa.RecordBatch:
     """Give (bucket, kind, payload) as Spark takes them."""
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.RecordBatch.from_arrays(

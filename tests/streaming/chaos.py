@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from marketlake.contracts.events import EventType
-from marketlake.contracts.tables import BRONZE_EVENTS, STATE_FOLDS
+from marketlake.contracts.tables import BRONZE_EVENTS
 from marketlake.feeds.publish import KafkaPublisher, Publisher, PublishError
 from marketlake.feeds.simulator.market import simulate
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
@@ -42,6 +42,7 @@ from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.errors import LocalError
 from streaming.pipeline import PIPELINE
 from streaming.sources.kafka import KafkaSource
+from streaming.state_compare import state_differences
 from tests.streaming.deaths import Hit, LakeAtDeath, commits, files_of
 from tests.streaming.lakes import COMPARED, faulty_market
 
@@ -161,8 +162,9 @@ class Campaign:
         self._finish(self.undisturbed, 50 * OFFSETS)
         report.messages = market.published
         report.differences = lake_differences(
-            self.undisturbed, self._lake, (BRONZE_EVENTS, *COMPARED, STATE_FOLDS)
+            self.undisturbed, self._lake, (BRONZE_EVENTS, *COMPARED)
         )
+        report.differences += state_differences(self.undisturbed, self._lake)
         return report
 
     def _kill(self, *, aimed: bool) -> Kill | None:

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
 from marketlake.contracts.events import EventType, topic_of
-from marketlake.contracts.tables import BRONZE_EVENTS, STATE_FOLDS, STREAM_TABLES
+from marketlake.contracts.tables import BRONZE_EVENTS, STREAM_TABLES
 from marketlake.feeds.publish import KafkaPublisher
 from marketlake.feeds.recorded.catalog import Recording
 from marketlake.feeds.replay import ReplaySummary, replay
@@ -24,6 +24,7 @@ from marketlake.settings.model import Settings, load_settings
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.kafka import KafkaSource
 from streaming.stages.gold import GOLD_INDICATORS
+from streaming.state_compare import state_differences
 
 Message = tuple[EventType, bytes | None, bytes]
 
@@ -104,4 +105,4 @@ def assert_same(lake: Path, other: Path) -> None:
 
 def assert_same_state(lake: Path, other: Path) -> None:
     """Compare what the folds of two lakes hold, bit for bit."""
-    assert lake_differences(str(lake), str(other), [STATE_FOLDS]) == []
+    assert state_differences(str(lake), str(other)) == []

@@ -126,7 +126,7 @@ def test_reconcile_proves_the_lake_and_catches_a_planted_fault(
     bars = min((lake / "gold" / "bars").rglob("*.parquet"))
     last = Manifests(Storage(str(lake)), PIPELINE).last()
     assert last is not None
-    held = lake / "state" / "folds" / last.state_files["merge-0"].path
+    held = lake / "state" / "folds" / last.state_files["merge-0"][-1].path
     held.write_bytes(state.read_bytes() + b"x")
     change_first_row(bars)
     tables = {difference.table for difference in reconcile(str(lake), settings)}

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from marketlake.contracts.tables import BRONZE_EVENTS, GOLD_BARS, SILVER_BOOKS, STATE_FOLDS, Table
+from marketlake.contracts.tables import BRONZE_EVENTS, GOLD_BARS, SILVER_BOOKS, Table
 from marketlake.lake.compare import first_surplus, lake_differences
 from marketlake.lake.errors import LakeError
 
@@ -83,14 +83,6 @@ def test_a_control_event_of_another_hour_is_the_same_a_message_is_not(tmp_path: 
     write(Path(one), BRONZE_EVENTS, source="kafka", source_timestamp=time)
     write(Path(two), BRONZE_EVENTS, source="kafka", source_timestamp=time.replace(hour=3))
     assert {d.table for d in lake_differences(one, two, [BRONZE_EVENTS])} == {"bronze.events"}
-
-
-def test_of_the_state_the_payload_counts_and_not_the_batch(tmp_path: Path) -> None:
-    for batch, payload in ((1, b"a"), (2, b"a"), (3, b"b")):
-        write(tmp_path / str(batch), STATE_FOLDS, input="merge-0", batch=batch, payload=payload)
-    one, two, three = (str(tmp_path / str(n)) for n in (1, 2, 3))
-    assert lake_differences(one, two, [STATE_FOLDS]) == []
-    assert len(lake_differences(one, three, [STATE_FOLDS])) == 2
 
 
 def test_a_missing_table_is_told(tmp_path: Path) -> None:

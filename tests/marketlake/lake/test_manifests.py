@@ -29,7 +29,7 @@ def manifest(sequence, **changes):
             "market.bars-1": ManifestInput("market.bars", 1, 7, 5, 6, False),
         },
         "files": [data_file("a.parquet"), data_file("ü.parquet")],
-        "state_files": {"market.trades-0": data_file("s.parquet")},
+        "state_files": {"market.trades-0": [data_file("s.parquet"), data_file("t.parquet")]},
         "replaced_state_files": [data_file("r.parquet")],
         "counts": {"market.trades-0": {"read": 3, "silver": 2, "quarantined": 1}},
     }

@@ -13,7 +13,7 @@ from marketlake.contracts.reasons import Reason, reason_names
 from marketlake.feeds.simulator import CORRUPTIONS, fuzz_messages, labelled_fuzz_messages
 from marketlake.settings.model import load_settings
 from streaming.stages.general import NESTING_MAX
-from streaming.stages.input_fold import InputFold
+from streaming.stages.lane_fold import LaneFold
 from streaming.stages.silver import silver_table
 
 EVENT_TYPES = ("trade", "quote", "book", "bar")
@@ -42,7 +42,7 @@ def judged(n=8_000, seed=11):
     """Label, value, event (if it is one) and reason of messages, each in the topic of its type."""
     fuzz = list(labelled_fuzz_messages(seed, n))
     wide = load_settings(stream={"lateness_ms": 86_400_000, "quote_lateness_ms": 86_400_000})
-    topics = {kind: InputFold(kind, wide) for kind in EVENT_TYPES}
+    topics = {kind: LaneFold(kind, wide) for kind in EVENT_TYPES}
     out = []
     for message in fuzz:
         event = parsed(message.value)
@@ -214,7 +214,7 @@ def test_every_corruption_occurs():
 
 def account(event_type, messages, chunk):
     """Fold messages; check that each one is in silver or has a reason. Counts of reasons."""
-    fold = InputFold(event_type, load_settings())
+    fold = LaneFold(event_type, load_settings())
     counts, silver = Counter(), 0
     for begin in range(0, len(messages), chunk):
         part = messages[begin : begin + chunk]

@@ -12,7 +12,7 @@ from marketlake.contracts.control import Control
 from marketlake.feeds.simulator import SimulationConfig, fuzz_messages, simulate
 from marketlake.settings.model import load_settings
 from streaming.stages.families import INTERVALS
-from streaming.stages.input_fold import InputFold
+from streaming.stages.lane_fold import LaneFold
 from streaming.stages.series_folds import BANK
 from streaming.stages.silver import silver_table
 
@@ -148,7 +148,7 @@ def rows_of(table):
 def run(event_type, stream, cuts=(), controls=None, *, restart=False, settings=SETTINGS):
     """Fold a stream, cut at some places, control events before the message at their position."""
     controls = controls or {}
-    fold, out = InputFold(event_type, settings), Run()
+    fold, out = LaneFold(event_type, settings), Run()
     bounds = sorted({0, len(stream.messages), *cuts, *controls})
     for begin, end in zip(bounds, [*bounds[1:], None], strict=True):
         for event in controls.get(begin, ()):
@@ -157,7 +157,7 @@ def run(event_type, stream, cuts=(), controls=None, *, restart=False, settings=S
             judged, output = fold.step(stream.messages[begin:end], stream.times_us[begin:end])
             out.take(fold, judged, output)
         if restart:
-            restored = InputFold(event_type, settings)
+            restored = LaneFold(event_type, settings)
             restored.restore(fold.state())
             assert restored.state() == fold.state()
             fold = restored

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from marketlake.analytics.arrays import pack_arrays, unpack_arrays
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
-from streaming.stages.input_fold import InputFold
-from streaming.stages.input_state import STATE_SCHEMA
+from streaming.stages.lane_fold import LaneFold
+from streaming.stages.lane_state import STATE_SCHEMA
 
 from . import wire_streams
 
@@ -121,11 +121,11 @@ def test_one_message_at_a_time_gives_the_same_bits(event_type):
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_a_state_restored_gives_itself_mid_stream(event_type):
     stream = stream_of(event_type)
-    fold = InputFold(event_type, wire_streams.SETTINGS)
+    fold = LaneFold(event_type, wire_streams.SETTINGS)
     half = len(stream.messages) // 2
     fold.step(stream.messages[:half], stream.times_us[:half])
     assert fold.watermark_us > 0
-    restored = InputFold(event_type, wire_streams.SETTINGS)
+    restored = LaneFold(event_type, wire_streams.SETTINGS)
     restored.restore(fold.state())
     assert restored.state() == fold.state()
     assert restored.watermark_us == fold.watermark_us
@@ -134,38 +134,38 @@ def test_a_state_restored_gives_itself_mid_stream(event_type):
 
 
 def test_whether_an_input_is_active_is_part_of_its_state():
-    fold = InputFold("quote", wire_streams.SETTINGS)
-    assert fold.active
+    fold = LaneFold("quote", wire_streams.SETTINGS)
+    assert fold.admission.clock(0).active
     for kind, active in (("idle", False), ("resume", True), ("end", False)):
         fold.control(Control(kind, 1))
-        assert fold.active is active
-        restored = InputFold("quote", wire_streams.SETTINGS)
+        assert fold.admission.clock(0).active is active
+        restored = LaneFold("quote", wire_streams.SETTINGS)
         restored.restore(fold.state())
-        assert restored.active is active
+        assert restored.admission.clock(0).active is active
 
 
 def test_an_instrument_that_left_the_reference_table_is_named():
-    fold = InputFold("trade", wire_streams.SETTINGS)
+    fold = LaneFold("trade", wire_streams.SETTINGS)
     stream = stream_of("trade")
     fold.step(stream.messages[:100], stream.times_us[:100])
     first = fold.catalog.instruments[0]
     rows = wire_streams.rows_of(fold.state())
-    [(*key, payload)] = [row for row in rows if row[2] == "input"]
+    [(*key, payload)] = [row for row in rows if row[2] == "lane"]
     arrays = unpack_arrays(payload)
     names = arrays["catalog"].tobytes().replace(first.venue.encode(), b"mtgox", 1)
     arrays["catalog"] = np.frombuffer(names, np.uint8)
     state = state_of([(*key, pack_arrays(arrays))])
     with pytest.raises(ValueError, match=r"mtgox .* is in the state but not in the reference"):
-        InputFold("trade", wire_streams.SETTINGS).restore(state)
+        LaneFold("trade", wire_streams.SETTINGS).restore(state)
 
 
 def test_a_payload_of_another_layout_is_refused():
     stream = stream_of("trade")
-    fold = InputFold("trade", wire_streams.SETTINGS)
+    fold = LaneFold("trade", wire_streams.SETTINGS)
     fold.step(stream.messages, stream.times_us)
     rows = [
-        (venue, instrument, kind, payload if kind == "input" else payload[:-8])
-        for venue, instrument, kind, payload in wire_streams.rows_of(fold.state())
+        (venue, instrument, kind, delta, payload if kind == "lane" else payload[:-8])
+        for venue, instrument, kind, delta, payload in wire_streams.rows_of(fold.state())
     ]
     with pytest.raises(ValueError, match="words where"):
-        InputFold("trade", wire_streams.SETTINGS).restore(state_of(rows))
+        LaneFold("trade", wire_streams.SETTINGS).restore(state_of(rows))

@@ -1,9 +1,14 @@
-"""Step one: the fold of one input, a partition of a topic, over its messages in source order."""
+"""Step one: the fold of one lane over the messages of its partitions, each in source order.
+
+A lane is one partition of a topic. Where an instrument is met in two, as after partitions were
+added to the topic, their lanes become one: the rows of its partitions are then merged under the
+watermark of all of them, so that it does not matter which partition was read first.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +25,9 @@ from marketlake.analytics.arrays import (
     Columns,
     Int64Array,
     UInt64Array,
+    concat,
     pack_arrays,
+    row_count,
     take,
     unpack_arrays,
 )
@@ -30,19 +37,13 @@ from marketlake.contracts.events import EventType
 from marketlake.contracts.reasons import Reason, mark
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
-from streaming.stages.decode import binary_parts, decode
-from streaming.stages.families import (
-    BAR_VALUES,
-    FAMILIES,
-    INTERVALS,
-    FoldOutput,
-    bar_lengths_us,
-)
-from streaming.stages.input_state import SeriesStates, whole_payload, whole_row
+from streaming.stages.decode import decode
+from streaming.stages.families import FAMILIES, FoldOutput
+from streaming.stages.fold_columns import check_keys, effective_time_us, fold_columns
+from streaming.stages.lane_state import SeriesStates, whole_payload, whole_row
+from streaming.stages.presence import Presence
 from streaming.stages.rows import Decoded, Rows
-from streaming.stages.scan import NO_LONG
 from streaming.stages.silver import content_hashes, identity_hashes
-from streaming.stages.texts import keys_differ
 from streaming.stages.validate import TimeBounds, validate
 
 _VERDICTS: Final = ((TOO_LATE, Reason.TOO_LATE), (DUPLICATE, Reason.DUPLICATE))
@@ -56,7 +57,7 @@ class Judged:
     ----------
     reasons : int64[n]
         Reasons of each message; 0 where it was admitted.
-    admitted : mask over ``rows`` of the input's own type
+    admitted : mask over ``rows`` of the lane's own type
     """
 
     decoded: Decoded
@@ -67,21 +68,23 @@ class Judged:
     content: UInt64Array
 
 
+_ORDER: Final = ("time_us", "sequence")
+_ORDER_OF_SEVERAL: Final = (*_ORDER, "content")
+"""Of several partitions there is no order of arrival that could break a tie."""
+
+
 @dataclass
-class InputFold:
-    """All that is kept of one input between batches, and the way it changes.
+class LaneFold:
+    """All that is kept of one lane between batches, and the way it changes.
 
     Attributes
     ----------
     event_type : EventType
         What the topic is for.
-    active : bool
-        False from the time the input was declared idle or ended until its next message.
     """
 
     event_type: EventType
     settings: Settings
-    active: bool = True
     catalog: InstrumentCatalog = field(default_factory=InstrumentCatalog)
 
     def __post_init__(self) -> None:
@@ -89,9 +92,11 @@ class InputFold:
         slow = self.event_type in ("trade", "bar")
         lateness_ms = stream.lateness_ms if slow else stream.quote_lateness_ms
         self.admission = Admission(lateness_ms * 1_000)
-        self._buffer = ReorderBuffer(("time_us", "sequence"))
+        self.presence = Presence(self.catalog)
+        self._buffer = ReorderBuffer(_ORDER)
         self._family = FAMILIES[self.event_type](self.catalog, self.settings)
-        self._kept = SeriesStates(self._family.states())
+        self._states = {**self._family.states(), **self.presence.states()}
+        self._kept = SeriesStates(self._states)
         self._bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
 
     @property
@@ -99,13 +104,19 @@ class InputFold:
         """No row before this time is still to come."""
         return self.admission.watermark_us
 
+    @property
+    def merged(self) -> bool:
+        """True where the lane has several partitions."""
+        return len(self.admission.clocks) > 1
+
     def step(
         self,
         messages: pa.Array | list[bytes | None] | Decoded,
         source_time_us: Int64Array,
         keys: pa.Array | None = None,
+        partition: int = 0,
     ) -> tuple[Judged, FoldOutput]:
-        """Take messages in source order.
+        """Take messages of a partition in source order.
 
         Parameters
         ----------
@@ -116,18 +127,18 @@ class InputFold:
         keys : pyarrow.BinaryArray, optional
             Message keys; one that is not the message's instrument is refused, an absent one not.
         """
-        judged = self._judge(messages, source_time_us, keys)
+        judged = self._judge(messages, source_time_us, keys, partition)
         rows: Columns = {}
         if judged.rows is not None:
-            rows = take(self._fold_columns(judged), np.flatnonzero(judged.admitted))
+            columns = fold_columns(judged.rows, judged.codes, judged.content)
+            rows = take(columns, np.flatnonzero(judged.admitted))
         return judged, self._release(rows)
 
-    def control(self, event: Control) -> FoldOutput:
+    def control(self, event: Control, partition: int = 0) -> FoldOutput:
         """Take a control event: raise the watermark, and leave or rejoin the merge."""
-        self.admission.advance(event.watermark_us)
-        self.active = event.kind == "resume"
+        self.admission.advance(partition, event.watermark_us, active=event.kind == "resume")
         output = self._release({})
-        if event.kind == "end":
+        if event.kind == "end" and not any(c.active for c in self.admission.clocks.values()):
             output.anomalies += self._family.flush()
         return output
 
@@ -136,6 +147,7 @@ class InputFold:
         messages: pa.Array | list[bytes | None] | Decoded,
         source_time_us: Int64Array,
         keys: pa.Array | None,
+        partition: int,
     ) -> Judged:
         decoded = messages if isinstance(messages, Decoded) else decode(messages)
         reasons = np.zeros(source_time_us.size, np.int64)
@@ -146,17 +158,19 @@ class InputFold:
         for rows in decoded.rows.values():
             validate(rows, self.event_type, source_time_us[rows.row], self._bounds)
             if keys is not None:
-                _check_keys(rows, keys)
+                check_keys(rows, keys)
             if rows.event_type == self.event_type:
-                self._admit(rows, judged)
+                self._admit(rows, judged, partition)
             reasons[rows.row] = rows.reasons
         return judged
 
-    def _admit(self, rows: Rows, judged: Judged) -> None:
+    def _admit(self, rows: Rows, judged: Judged, partition: int) -> None:
         codes_of_names = self.catalog.codes(rows.names)
         unknown = (codes_of_names == UNKNOWN) & [None not in name for name in rows.names]
         codes = codes_of_names[rows.name]
         mark(rows.reasons, unknown[rows.name], Reason.UNKNOWN_INSTRUMENT)
+        time_us = effective_time_us(rows)
+        mark(rows.reasons, self.presence.too_late(codes, time_us), Reason.TOO_LATE)
         sound = np.flatnonzero(rows.reasons == 0)
         content = np.zeros(rows.row.size, np.uint64)
         if sound.size:
@@ -164,8 +178,11 @@ class InputFold:
             identity = identity_hashes(rows, codes, self.catalog, content)
             verdicts = np.full(rows.row.size, 255, np.uint8)
             verdicts[sound] = self.admission.step(
-                _effective_time_us(rows)[sound], identity[sound], content[sound]
+                partition, time_us[sound], identity[sound], content[sound]
             )
+            # Duplicates too: which of two copies was read first must not show.
+            timely = sound[verdicts[sound] != TOO_LATE]
+            self.presence.note(codes[timely], time_us[timely], partition if self.merged else None)
             for verdict, reason in (*_VERDICTS, (CONFLICT, Reason.CONFLICT)):
                 mark(rows.reasons, verdicts == verdict, reason)
             judged.admitted = verdicts == ADMITTED
@@ -173,39 +190,70 @@ class InputFold:
             judged.admitted = np.zeros(rows.row.size, np.bool_)
         judged.rows, judged.codes, judged.content = rows, codes, content
 
-    def _fold_columns(self, judged: Judged) -> Columns:
-        rows = judged.rows
-        assert rows is not None
-        columns: dict[str, Any] = {
-            "time_us": _effective_time_us(rows),
-            "sequence": rows.sequence,
-            "content": judged.content,
-            "instrument": judged.codes,
-        }
-        if rows.event_type == "book":
-            columns |= _tops(rows)
-        elif rows.event_type == "bar":
-            columns |= {
-                "interval": _interval_codes(rows),
-                "open_time_us": rows.event_time_us,
-                **{name: rows.numbers[name] for name in BAR_VALUES[:5]},
-                "quote_volume": np.full(rows.row.size, np.nan),
-                "trade_count": _floats(rows.trade_count),
-            }
-        else:
-            columns |= rows.numbers
-        return columns
-
     def _release(self, rows: Columns) -> FoldOutput:
         watermark_us = self.watermark_us
         return self._family.step(self._buffer.step(rows, watermark_us), watermark_us)
 
+    def absorb(self, other: LaneFold) -> None:
+        """Take another lane of the topic into this one.
+
+        Each instrument keeps what it has: rows before the watermark that its own lane had reached
+        are too late from now on, whichever partition they come from.
+
+        Raises
+        ------
+        ValueError
+            If both lanes hold state of one instrument.
+        """
+        mine, theirs = self._buffer.pending, dict(other._buffer.pending)
+        for lane in (self, other):
+            lane.presence.settle(lane.watermark_us, lane.only_partition)
+        if row_count(theirs):
+            names = [(i.venue, i.instrument) for i in other.catalog.instruments]
+            theirs["instrument"] = self.catalog.codes(names)[theirs["instrument"]]
+        self.admission.absorb(other.admission)
+        for kind, states in self._states.items():
+            states.absorb(other._states[kind])
+        held = [part for part in (mine, theirs) if row_count(part)]
+        self._buffer = ReorderBuffer(_ORDER_OF_SEVERAL, concat(held) if held else None)
+
+    def part(self) -> dict[int, LaneFold]:
+        """Divide a lane of several partitions; an instrument goes where its last row came from."""
+        self.presence.settle(self.watermark_us, None)
+        homes = self.presence.homes()
+        codes = self.catalog.codes(list(homes))
+        home_of_code = np.full(len(self.catalog), -1, np.int64)
+        home_of_code[codes] = list(homes.values())
+        return {p: self._alone(p, home_of_code) for p in self.admission.clocks}
+
+    def _alone(self, partition: int, home_of_code: Int64Array) -> LaneFold:
+        lane = LaneFold(self.event_type, self.settings, self.catalog)
+        lane.admission = self.admission.part(partition)
+        for kind, states in self._states.items():
+            lane._states[kind].take(
+                states, lambda key: home_of_code[self.catalog.code(key[0], key[1])] == partition
+            )
+        if row_count(self._buffer.pending):
+            own = home_of_code[self._buffer.pending["instrument"]] == partition
+            lane._buffer.pending = take(self._buffer.pending, own)
+        return lane
+
+    @property
+    def only_partition(self) -> int | None:
+        """The partition of a lane that has one."""
+        return None if self.merged else next(iter(self.admission.clocks), 0)
+
+    def changes(self) -> pa.Table:
+        """Give what changed since the state was last given or restored, see ``lane_state``."""
+        return pa.concat_tables([self._whole_row(), *self._kept.changes()])
+
     def state(self) -> pa.Table:
         """Give the whole state, as ``STATE_SCHEMA`` has it."""
+        return pa.concat_tables([self._whole_row(), *self._kept.tables()])
+
+    def _whole_row(self) -> pa.Table:
         whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
-        whole["active"] = np.array([self.active], np.int64)
-        whole |= self._pending_state()
-        return pa.concat_tables([whole_row("input", pack_arrays(whole)), *self._kept.tables()])
+        return whole_row("lane", pack_arrays(whole | self._pending_state()))
 
     def _pending_state(self) -> Columns:
         """Rows held, their instruments by name: codes are a process's own."""
@@ -230,10 +278,7 @@ class InputFold:
         ValueError
             If a payload does not fit this layout.
         """
-        self._restore_input(unpack_arrays(whole_payload(state, "input")))
-        self._kept.restore(state)
-
-    def _restore_input(self, whole: Columns) -> None:
+        whole = unpack_arrays(whole_payload(state, "lane"))
         for name in whole.pop("catalog").tobytes().decode().split():
             venue, _, instrument = name.partition("|")
             if self.catalog.code(venue, instrument) == UNKNOWN:
@@ -242,58 +287,14 @@ class InputFold:
                     f"{venue} {instrument} is in the state but not in the reference table; "
                     "restore its entry or start a new lake"
                 )
-        self.active = bool(whole.pop("active")[0])
         self.admission = Admission.restore(
             self.admission.lateness_us, _with_prefix(whole, "admission.")
         )
-        self._buffer.pending = _with_prefix(whole, "pending.")
+        order = _ORDER_OF_SEVERAL if self.merged else _ORDER
+        self._buffer = ReorderBuffer(order, _with_prefix(whole, "pending."))
+        self._kept.restore(state)
+        self.presence.tell_no_more()
 
 
 def _with_prefix(columns: Columns, prefix: str) -> Columns:
     return {k.removeprefix(prefix): v for k, v in columns.items() if k.startswith(prefix)}
-
-
-def _check_keys(rows: Rows, keys: pa.Array) -> None:
-    """Refuse rows keyed by anything but their instrument.
-
-    All venues of an instrument share the partition of its key; on another one its rows would be
-    folded apart, to bars with the same name.
-    """
-    instruments = [name[1] for name in rows.names]
-    expected = pa.array(instruments, pa.string()).cast(pa.binary())
-    known = np.array([i is not None for i in instruments], np.bool_)
-    differ = keys_differ(
-        *binary_parts(keys),
-        keys.is_valid().to_numpy(zero_copy_only=False),
-        *binary_parts(expected),
-        rows.row,
-        rows.name,
-    )
-    mark(rows.reasons, differ & known[rows.name], Reason.WRONG_KEY)
-
-
-def _effective_time_us(rows: Rows) -> Int64Array:
-    """Time at which a row counts: of a bar, the last microsecond that it covers."""
-    if rows.event_type != "bar":
-        return rows.event_time_us
-    return rows.event_time_us + bar_lengths_us(_interval_codes(rows)) - 1
-
-
-def _interval_codes(rows: Rows) -> Int64Array:
-    codes = {interval: i for i, interval in enumerate(INTERVALS)}
-    # Rows with an unknown interval are refused already; any code serves for them.
-    of_texts = [codes.get(i, 0) if i else 0 for i in rows.intervals]
-    return np.array(of_texts, np.int64)[rows.interval]
-
-
-def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
-    return np.where(values == NO_LONG, np.nan, values.astype(np.float64))
-
-
-def _tops(rows: Rows) -> dict[str, npt.NDArray[np.float64]]:
-    out = {}
-    for sides, name in ((rows.bids, "bid"), (rows.asks, "ask")):
-        best = [levels[0] if levels else (np.nan, np.nan) for levels in sides]
-        top = np.array(best, np.float64).reshape(-1, 2)
-        out[f"{name}_price"], out[f"{name}_quantity"] = top[:, 0].copy(), top[:, 1].copy()
-    return out

@@ -1,0 +1,313 @@
+"""Step one of one lane: rows of a source to data files, state, and events for step two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from marketlake.analytics.admission import NO_TIME_US
+from marketlake.analytics.arrays import (
+    Columns,
+    Int64Array,
+    concat,
+    pack_arrays,
+    row_count,
+)
+from marketlake.contracts.control import Control, encode_control
+from marketlake.contracts.instruments import QUOTE_ASSETS
+from marketlake.lake.storage import Storage
+from streaming.stages.families import FoldOutput, bar_lengths_us
+from streaming.stages.input_tables import InputTables
+from streaming.stages.lane_fold import LaneFold
+from streaming.stages.merge_fold import MergeEvents
+from streaming.stages.messages import (
+    BAR_WORLD,
+    BatchPlan,
+    Counts,
+    InputPosition,
+    LaneEvents,
+    LaneResult,
+    StateFile,
+    bucket_of,
+    end_of_minute_us,
+    event_type_of,
+    input_name,
+    merged_watermark_us,
+)
+from streaming.stages.rows import Decoded
+from streaming.stages.state_files import is_due_whole, read_state, write_state
+
+_CACHE: Final[dict[str, tuple[StateFile, LaneFold]]] = {}
+"""Folds that this process left, by lane, with the last file of the chain that holds the same."""
+
+
+_NONE: Final = np.empty(0, np.int64)
+
+
+class LaneTask:
+    """One lane in one batch.
+
+    Parameters
+    ----------
+    name : str
+        Of the lane.
+    fold : LaneFold, optional
+        What the lane has become of others; else its state is that of the batch before.
+    """
+
+    def __init__(
+        self, plan: BatchPlan, topic: str, name: str, fold: LaneFold | None = None
+    ) -> None:
+        self._plan = plan
+        self._storage = Storage(plan.lake)
+        self.topic, self.name = topic, name
+        self.fold = self._load() if fold is None else fold
+        # A lane that others became has no file to which changes could be added.
+        self._chain = plan.state_files.get(name, ()) if fold is None else ()
+        self._tables: dict[int, InputTables] = {}
+        self._next_offset: dict[int, int] = {}
+        self._bars: list[Columns] = []
+        self._tops: list[Columns] = []
+
+    def _known(self, partition: int) -> InputPosition:
+        unknown = InputPosition(self.topic, partition)
+        return self._plan.inputs.get(unknown.name, unknown)
+
+    def _load(self) -> LaneFold:
+        chain = self._plan.state_files.get(self.name)
+        cached = _CACHE.pop(f"{self._plan.lake}/{self.name}", None)
+        if chain and cached is not None and cached[0] == chain[-1]:
+            return cached[1]
+        fold = LaneFold(event_type_of(self.topic), self._plan.settings)
+        if chain:
+            fold.restore(read_state(self._storage, [file.path for file in chain]))
+        return fold
+
+    def _joins_at_us(self) -> int:
+        """Give the time at which an input that others did not wait for takes part again."""
+        bars = event_type_of(self.topic) in BAR_WORLD
+        merged_us = merged_watermark_us(self._plan.inputs, bars=bars)
+        return max(merged_us, self.fold.watermark_us) if self.fold.merged else merged_us
+
+    def tables(self, partition: int) -> InputTables:
+        """Files of one partition; made, and its clock with them, when it is first asked for."""
+        tables = self._tables.get(partition)
+        if tables is None:
+            known = self._known(partition)
+            new = partition not in self.fold.admission.clocks
+            clock = self.fold.admission.clock(partition)
+            if new and self._plan.live and known.name not in self._plan.inputs:
+                clock.active = self._joins_at_us() == NO_TIME_US
+            self._next_offset[partition] = known.next_offset
+            tables = self._tables[partition] = InputTables(
+                self._plan, self.topic, partition, self.fold.catalog
+            )
+        return tables
+
+    def messages(
+        self, partition: int, source: str, rows: pa.Table, decoded: Decoded | None = None
+    ) -> None:
+        """Take messages in order of their offsets, or rows that come decoded."""
+        tables = self.tables(partition)
+        offsets: Int64Array = rows["offset"].to_numpy()
+        source_time_us = rows["source_timestamp"].cast(pa.int64()).to_numpy()
+        if self._plan.live and not self.fold.admission.clock(partition).active:
+            resume = Control("resume", self._joins_at_us())
+            self.control(partition, resume, int(offsets[0]), int(source_time_us[0]))
+        self._note_offsets(partition, offsets)
+        tables.bronze(source, rows, source_time_us)
+        if decoded is None:
+            judged, output = self.fold.step(
+                rows["value"].combine_chunks(),
+                source_time_us,
+                rows["key"].combine_chunks(),
+                partition,
+            )
+        else:
+            judged, output = self.fold.step(decoded, source_time_us, partition=partition)
+        tables.count(source_time_us)
+        tables.silver(judged)
+        tables.quarantine(source, rows, judged, self._values)
+        self._take_output(tables, output)
+
+    def control(self, partition: int, event: Control, offset: int, source_time_us: int) -> None:
+        """Take a control event at a position."""
+        self.note(partition, event, offset, source_time_us)
+        self._take_output(self.tables(partition), self.fold.control(event, partition))
+
+    def note(self, partition: int, event: Control, offset: int, source_time_us: int) -> None:
+        """Write a control event to bronze; a replay found it there."""
+        tables = self.tables(partition)
+        if self._plan.live:
+            rows = pa.table(
+                {
+                    "offset": pa.array([offset], pa.int64()),
+                    "key": pa.array([None], pa.binary()),
+                    "value": pa.array([encode_control(event)], pa.binary()),
+                }
+            )
+            tables.bronze(event.source, rows, np.array([source_time_us], np.int64))
+
+    def end(self, earliest_us: int) -> None:
+        """End bounded inputs where they stand, so that their bars close."""
+        for partition in sorted(self._tables):
+            latest_us = end_of_minute_us(self.fold.admission.clock(partition).latest_us)
+            watermark_us = max(latest_us, earliest_us)
+            event = Control("end", watermark_us)
+            self.control(partition, event, self._next_offset[partition], watermark_us)
+
+    @property
+    def partitions(self) -> list[int]:
+        """Partitions of the lane."""
+        return sorted(self.fold.admission.clocks)
+
+    def absorb(self, other: LaneTask) -> None:
+        """Take another lane of the topic into this one, with what it gave so far."""
+        names = [(i.venue, i.instrument) for i in other.fold.catalog.instruments]
+        self.fold.absorb(other.fold)
+        codes = self.fold.catalog.codes(names)
+        for part in (*other._bars, *other._tops):
+            part["instrument"] = codes[part["instrument"]]
+        self._bars += other._bars
+        self._tops += other._tops
+        for tables in other._tables.values():
+            tables.catalog = self.fold.catalog
+        self._tables |= other._tables
+        self._next_offset |= other._next_offset
+        self._chain = ()
+
+    def part(self) -> dict[int, LaneTask]:
+        """Divide the lane into one for each partition; the first has what was given so far."""
+        alone = {}
+        for partition, fold in self.fold.part().items():
+            name = input_name(self.topic, partition)
+            task = alone[partition] = LaneTask(self._plan, self.topic, name, fold)
+            if partition in self._tables:
+                task._tables[partition] = self._tables[partition]
+                task._next_offset[partition] = self._next_offset[partition]
+            task._bars, self._bars = self._bars, []
+            task._tops, self._tops = self._tops, []
+        return alone
+
+    def _note_offsets(self, partition: int, offsets: Int64Array) -> None:
+        expected = self._next_offset[partition]
+        if int(offsets[0]) < expected or (np.diff(offsets) <= 0).any():
+            raise ValueError(
+                f"{input_name(self.topic, partition)}: offset {int(offsets[0])} comes where "
+                f"{expected} or later is expected; the source was changed under the lake"
+            )
+        self._next_offset[partition] = int(offsets[-1]) + 1
+
+    def _values(self, rows: pa.Table) -> Any:
+        """Rows as messages, for the quarantine."""
+        return rows["value"]
+
+    def _take_output(self, tables: InputTables, output: FoldOutput) -> None:
+        origin = "venue" if self.fold.event_type == "bar" else "trades"
+        if row_count(output.bars):
+            tables.bars(output, origin)
+            bars = output.bars
+            lengths_us = bar_lengths_us(bars["interval"])
+            n = row_count(bars)
+            self._bars.append(
+                {
+                    "time_us": bars["open_time_us"] + lengths_us - 1,
+                    "interval": bars["interval"],
+                    "instrument": bars["instrument"],
+                    "origin": np.full(n, int(origin == "venue"), np.int64),
+                    "close": bars["close"],
+                    "volume": bars["volume"],
+                }
+            )
+        if row_count(output.tops):
+            names = ("time_us", "instrument", "sequence", "content", "bid_price", "bid_quantity")
+            tops = {name: output.tops[name] for name in (*names, "ask_price", "ask_quantity")}
+            event = int(self.fold.event_type == "quote")
+            tops["event"] = np.full(row_count(tops), event, np.int64)
+            self._tops.append(tops)
+        tables.anomalies(output.anomalies)
+
+    def finish(self) -> Iterator[tuple[int, str, bytes]]:
+        """Write what is open; give the result and the events, as (bucket, kind, payload)."""
+        state_file, whole = None, is_due_whole(self._chain)
+        if self._plan.writes("state/folds"):
+            state_file = write_state(
+                self._storage,
+                f"{self._plan.label}-{self.name}",
+                "instruments",
+                self.name,
+                self._plan.sequence,
+                self.fold.state() if whole else self.fold.changes(),
+            )
+            held = StateFile(f"{state_file.table}/{state_file.path}", state_file.size_bytes)
+            _CACHE[f"{self._plan.lake}/{self.name}"] = (held, self.fold)
+        counts = Counts()
+        for tables in self._tables.values():
+            counts.add(tables.counts)
+        positions = [self._position(p) for p in sorted(self.fold.admission.clocks)]
+        result = LaneResult(
+            name=self.name,
+            positions=positions,
+            met=self.fold.presence.fresh(),
+            unsettled_us=self.fold.presence.unsettled_us,
+            files=[file for _, tables in sorted(self._tables.items()) for file in tables.close()],
+            state_file=state_file,
+            state_is_whole=whole,
+            counts=counts,
+        )
+        yield 0, "lane", msgspec.msgpack.encode(result)
+        for bucket in range(self._plan.settings.stream.merge_buckets):
+            events = LaneEvents(self.name, positions, self._events(bucket))
+            yield bucket, "events", msgspec.msgpack.encode(events)
+
+    def _position(self, partition: int) -> InputPosition:
+        clock = self.fold.admission.clock(partition)
+        return InputPosition(
+            self.topic,
+            partition,
+            self._next_offset.get(partition, self._known(partition).next_offset),
+            self.fold.admission.watermark_of_us(partition),
+            clock.latest_us,
+            clock.active,
+            self.name if self.fold.merged else "",
+        )
+
+    def _events(self, bucket: int) -> MergeEvents:
+        catalog = self.fold.catalog
+        takes = np.array(
+            [belongs(i.base, i.quote, bucket, self._plan) for i in catalog.instruments], np.bool_
+        )
+        bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
+        # Names that no event has are left out: the merge must not depend on this process's catalog.
+        seen = np.unique(np.concatenate([p["instrument"] for p in (bars, tops) if p] or [_NONE]))
+        kept = [(i.venue, i.instrument) for i in (catalog.instruments[int(c)] for c in seen)]
+        ranks = np.zeros(len(catalog), np.int64)
+        ranks[seen] = np.arange(seen.size)
+        for part in (bars, tops):
+            if part:
+                part["instrument"] = ranks[part["instrument"]]
+        return MergeEvents(kept, pack_arrays(bars), pack_arrays(tops))
+
+
+def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
+    """Tell whether a bucket of step two needs an instrument.
+
+    A base asset belongs to one bucket; what converts one currency into another, to all.
+    """
+    buckets = plan.settings.stream.merge_buckets
+    if bucket_of(base, buckets) == bucket:
+        return True
+    money = {"fiat", "stable"}
+    return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money
+
+
+def _of_bucket(parts: list[Columns], takes: Any) -> Columns:
+    if not parts:
+        return {}
+    columns = concat(parts)
+    chosen = takes[columns["instrument"]]
+    return {name: column[chosen] for name, column in columns.items()}

@@ -1,0 +1,163 @@
+"""Instruments that come from several partitions: partitions were added, or messages have no key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+from pyspark.sql import SparkSession
+
+from marketlake.contracts.events import topic_of
+from marketlake.contracts.tables import SILVER_QUARANTINE
+from marketlake.feeds.simulator.config import SimulationConfig
+from marketlake.feeds.simulator.market import simulate
+from marketlake.lake.compare import lake_differences
+from marketlake.lake.manifests import Manifest, Manifests
+from marketlake.lake.query import open_lake
+from marketlake.lake.storage import Storage
+from marketlake.local.broker import EmbeddedBroker
+from spark_jobs.reconcile_command import reconcile
+from streaming.pipeline import PIPELINE
+from streaming.runner import StreamRunner
+from streaming.sources.kafka import KafkaSource
+
+from .lakes import COMPARED, Message, fill, publish, send, settings_with
+
+pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
+
+TYPES = ("trade", "quote", "book", "bar")
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[Message]:
+    """A market with doubled and reordered messages, none too late for its partition."""
+    market = SimulationConfig(
+        seed=23,
+        duration_s=400,
+        trades_per_second=12,
+        quotes_per_second=8,
+        books_per_second=2,
+        late_rate=0.02,
+        late_max_s=5.0,
+        duplicate_rate=0.02,
+        reorder_rate=0.02,
+    )
+    return list(simulate(market).messages())
+
+
+@pytest.fixture(scope="module")
+def in_one_partition(
+    spark: SparkSession, broker: EmbeddedBroker, messages: list[Message], tmp_path_factory
+) -> Path:
+    lake = tmp_path_factory.mktemp("one") / "lake"
+    fill(spark, publish(broker, messages, partitions=1), lake)
+    return lake
+
+
+def reasons(lake: Path) -> list[tuple[str, int]]:
+    query = (
+        "SELECT unnest(reasons) AS reason, count(*) FROM silver.quarantine GROUP BY 1 ORDER BY 1"
+    )
+    return open_lake(str(lake)).sql(query).fetchall()
+
+
+def assert_same_market(lake: Path, other: Path) -> None:
+    """Compare all but where copies of a message stood."""
+    tables = [table for table in COMPARED if table is not SILVER_QUARANTINE]
+    assert lake_differences(str(lake), str(other), tables) == []
+    assert reasons(lake) == reasons(other)
+    assert dict(reasons(lake)).keys() == {"duplicate"}
+
+
+def manifests_of(lake: Path) -> list[Manifest]:
+    manifests = Manifests(Storage(str(lake)), PIPELINE)
+    return [manifests.read(sequence) for sequence in manifests.sequences()]
+
+
+def controls_of(lake: Path) -> Counter[str]:
+    query = "SELECT source, topic FROM bronze.events WHERE source <> 'kafka'"
+    rows = open_lake(str(lake)).sql(query).fetchall()
+    return Counter(source.removeprefix("marketlake/") for source, _ in rows)
+
+
+def test_partitions_that_are_added_do_not_show(
+    spark: SparkSession,
+    broker: EmbeddedBroker,
+    messages: list[Message],
+    in_one_partition: Path,
+    tmp_path: Path,
+):
+    half = len(messages) // 2
+    source = publish(broker, messages[:half], partitions=2)
+    prefix = KafkaSource.parse(source).prefix
+    settings = settings_with(max_offsets_per_batch=6_000, trigger_ms=0, settle_ms=60_000)
+    runner = StreamRunner(spark, KafkaSource.parse(source), str(tmp_path / "lake"), settings)
+
+    def grown() -> bool:
+        # While the stream is at work on what is there: some of it is read after the change.
+        if runner.pipeline.last is None:
+            return False
+        topics = [NewPartitions(topic_of(kind, prefix), 5) for kind in TYPES]
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        for created in admin.create_partitions(topics).values():
+            created.result(30)
+        send(broker, prefix, messages[half:])
+        return True
+
+    runner.run(until_idle=True, complete=grown)
+    assert_same_market(in_one_partition, tmp_path / "lake")
+    lanes = [m for m in manifests_of(tmp_path / "lake") if m.kind == "lanes"]
+    assert lanes
+    assert any(position.lane for position in lanes[0].inputs.values())
+    # Each instrument has come from its new partition for long enough: they are alone again.
+    assert controls_of(tmp_path / "lake")["part"] > 0
+    assert not any(
+        position.lane for position in manifests_of(tmp_path / "lake")[-1].inputs.values()
+    )
+    assert reconcile(str(tmp_path / "lake"), settings) == []
+
+
+@pytest.mark.parametrize(("reader", "offsets"), [("workers", 9_000), ("spark", 10_000_000)])
+def test_messages_without_a_key_do_not_show(
+    spark: SparkSession,
+    broker: EmbeddedBroker,
+    messages: list[Message],
+    in_one_partition: Path,
+    tmp_path: Path,
+    reader: str,
+    offsets: int,
+):
+    source = publish(broker, [(kind, None, value) for kind, _, value in messages], partitions=3)
+    settings = settings_with(kafka_reader=reader, max_offsets_per_batch=offsets)
+    fill(spark, source, tmp_path / "lake", settings)
+    assert_same_market(in_one_partition, tmp_path / "lake")
+    last = manifests_of(tmp_path / "lake")[-1]
+    assert {position.lane for position in last.inputs.values()} == {
+        f"{topic_of(kind, KafkaSource.parse(source).prefix)}-0" for kind in TYPES
+    }
+    assert reconcile(str(tmp_path / "lake"), settings) == []
+
+
+def test_a_restart_knows_which_lane_an_instrument_belongs_to(
+    spark: SparkSession, broker: EmbeddedBroker, messages: list[Message], tmp_path: Path
+):
+    source = publish(broker, messages[:4_000], partitions=2)
+    settings = settings_with(lateness_ms=300_000, quote_lateness_ms=300_000)
+    fill(spark, source, tmp_path / "lake", settings)
+    assert controls_of(tmp_path / "lake").keys() == {"end"}
+    send(
+        broker,
+        KafkaSource.parse(source).prefix,
+        [(kind, None, value) for kind, _, value in messages[4_000:8_000]],
+    )
+    fill(spark, source, tmp_path / "lake", settings)
+    assert controls_of(tmp_path / "lake")["join"] > 0
+    assert reconcile(str(tmp_path / "lake"), settings) == []
+    rows = open_lake(str(tmp_path / "lake"))
+    for table in COMPARED:
+        key = ", ".join(f'"{column}"' for column in table.key)
+        name = f"{table.layer}.{table.name}"
+        query = f"SELECT {key} FROM {name} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        assert not rows.sql(query).fetchall(), name
