@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,22 +14,18 @@ from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
-from marketlake.lake.manifests import Manifest, ManifestInput, Manifests
+from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
+from streaming.deciding import decide
 from streaming.positions import Events, Owners, positions_of, state_chains
 from streaming.stages.gold import GOLD_INDICATORS
 from streaming.stages.messages import (
     BatchPlan,
-    Counts,
     InputPosition,
-    LaneResult,
-    MergeResult,
     PlacedControl,
-    StepResult,
     end_of_minute_us,
 )
-from streaming.stages.tasks import is_merge
 from streaming.steps import Results, answers_of_controls, results_of
 
 PIPELINE: Final = "stream"
@@ -204,7 +200,7 @@ class Pipeline:
         shared = self._owners.shared(plan.inputs, results[0]) if kind == "messages" else []
         if shared:
             return shared
-        manifest = self._manifest(plan, kind, spark_batch, *results)
+        manifest = decide(plan, kind, spark_batch, self._source, self.last, results)
         self.crash_point("before manifest")
         self._manifests.write(manifest)
         self.crash_point("manifest")
@@ -214,61 +210,6 @@ class Pipeline:
         if self._listener is not None:
             self._listener(manifest, time.monotonic() - started)
         return []
-
-    def _manifest(
-        self,
-        plan: BatchPlan,
-        kind: str,
-        spark_batch: int,
-        lanes: list[LaneResult],
-        merges: list[MergeResult],
-    ) -> Manifest:
-        counts = Counts()
-        for part in (*lanes, *merges):
-            counts.add(part.counts)
-        if not counts.balanced:
-            raise LakeError(
-                f"batch {plan.sequence}: {counts.read} messages read, but {counts.silver} in "
-                f"silver and {counts.quarantined} in quarantine; nothing was committed"
-            )
-        positions = {**plan.inputs, **{p.name: p for lane in lanes for p in lane.positions}}
-        before = self.last.state_files if self.last else {}
-        after = _chains_after(before, (*lanes, *merges), {p.lane_name for p in positions.values()})
-        return Manifest(
-            sequence=plan.sequence,
-            kind=kind,
-            spark_batch=spark_batch,
-            source=self._source,
-            ingest_time_us=plan.ingest_time_us,
-            inputs={
-                n: ManifestInput(
-                    p.topic,
-                    p.partition,
-                    p.next_offset,
-                    p.watermark_us,
-                    p.latest_us,
-                    p.active,
-                    p.lane,
-                )
-                for n, p in sorted(positions.items())
-            },
-            files=[f for r in (*lanes, *merges) for f in r.files],
-            lane_changes=(self.last.lane_changes if self.last else 0) + (kind == "lanes"),
-            state_files=after,
-            replaced_state_files=[
-                file
-                for name, chain in before.items()
-                for file in chain
-                if file not in after.get(name, ())
-            ],
-            counts={
-                "read": {"messages": counts.read},
-                "silver": counts.silver,
-                "quarantine": {"messages": counts.quarantined},
-                "reasons": counts.reasons,
-                "gold": counts.gold,
-            },
-        )
 
     def _commit(self, manifest: Manifest) -> None:
         """Commit a decided batch to every table that lacks it, the state last."""
@@ -305,15 +246,3 @@ class Pipeline:
                 f"batch {manifest.sequence}: {damaged[0].table}/{damaged[0].path} is absent or "
                 "was changed after the batch was decided; restore it from a backup of the lake"
             )
-
-
-def _chains_after(
-    before: dict[str, list[DataFile]], results: Iterable[StepResult], lanes: set[str]
-) -> dict[str, list[DataFile]]:
-    """Give the state's files after a batch: of lanes there are, and of merge buckets."""
-    after = {name: chain for name, chain in before.items() if name in lanes or is_merge(name)}
-    for result in results:
-        if result.state_file is not None:
-            kept = [] if result.state_is_whole else after[result.name]
-            after[result.name] = [*kept, result.state_file]
-    return after

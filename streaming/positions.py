@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from marketlake.contracts.control import Control
 from marketlake.lake.manifests import Manifest
 from marketlake.lake.storage import Storage
-from streaming.stages.messages import InputPosition, LaneResult, StateFile
+from streaming.stages.messages import (
+    InputPosition,
+    LaneResult,
+    StateFile,
+    least_watermark_us,
+)
 from streaming.stages.presence import KIND
 from streaming.stages.state_files import instruments_of
 
@@ -106,8 +111,8 @@ class Owners:
         events: Events = []
         for lane in {position.lane for position in inputs.values() if position.lane}:
             members = [position for position in inputs.values() if position.lane == lane]
-            behind_us = min(position.watermark_us for position in members)
-            if behind_us - self._unsettled_us.get(lane, behind_us) >= settle_us:
+            watermark_us = least_watermark_us(members)
+            if watermark_us - self._unsettled_us.get(lane, watermark_us) >= settle_us:
                 events += [(position, Control("part")) for position in members]
         return events
 

@@ -11,19 +11,15 @@ import pyarrow as pa
 
 from marketlake.analytics.admission import NO_TIME_US
 from marketlake.analytics.arrays import (
-    Columns,
     Int64Array,
-    concat,
-    pack_arrays,
     row_count,
 )
 from marketlake.contracts.control import Control, encode_control
-from marketlake.contracts.instruments import QUOTE_ASSETS
 from marketlake.lake.storage import Storage
-from streaming.stages.families import FoldOutput, bar_lengths_us
+from streaming.stages.families import FoldOutput
+from streaming.stages.given_events import GivenEvents
 from streaming.stages.input_tables import InputTables
 from streaming.stages.lane_fold import LaneFold
-from streaming.stages.merge_fold import MergeEvents
 from streaming.stages.messages import (
     BAR_WORLD,
     BatchPlan,
@@ -32,7 +28,6 @@ from streaming.stages.messages import (
     LaneEvents,
     LaneResult,
     StateFile,
-    bucket_of,
     end_of_minute_us,
     event_type_of,
     input_name,
@@ -43,9 +38,6 @@ from streaming.stages.state_files import is_due_whole, read_state, write_state
 
 _CACHE: Final[dict[str, tuple[StateFile, LaneFold]]] = {}
 """Folds that this process left, by lane, with the last file of the chain that holds the same."""
-
-
-_NONE: Final = np.empty(0, np.int64)
 
 
 class LaneTask:
@@ -70,8 +62,7 @@ class LaneTask:
         self._chain = plan.state_files.get(name, ()) if fold is None else ()
         self._tables: dict[int, InputTables] = {}
         self._next_offset: dict[int, int] = {}
-        self._bars: list[Columns] = []
-        self._tops: list[Columns] = []
+        self._given = GivenEvents()
 
     def _known(self, partition: int) -> InputPosition:
         unknown = InputPosition(self.topic, partition)
@@ -169,11 +160,7 @@ class LaneTask:
         """Take another lane of the topic into this one, with what it gave so far."""
         names = [(i.venue, i.instrument) for i in other.fold.catalog.instruments]
         self.fold.absorb(other.fold)
-        codes = self.fold.catalog.codes(names)
-        for part in (*other._bars, *other._tops):
-            part["instrument"] = codes[part["instrument"]]
-        self._bars += other._bars
-        self._tops += other._tops
+        self._given.absorb(other._given, self.fold.catalog.codes(names))
         for tables in other._tables.values():
             tables.catalog = self.fold.catalog
         self._tables |= other._tables
@@ -189,8 +176,7 @@ class LaneTask:
             if partition in self._tables:
                 task._tables[partition] = self._tables[partition]
                 task._next_offset[partition] = self._next_offset[partition]
-            task._bars, self._bars = self._bars, []
-            task._tops, self._tops = self._tops, []
+            task._given, self._given = self._given, GivenEvents()
         return alone
 
     def _note_offsets(self, partition: int, offsets: Int64Array) -> None:
@@ -207,28 +193,9 @@ class LaneTask:
         return rows["value"]
 
     def _take_output(self, tables: InputTables, output: FoldOutput) -> None:
-        origin = "venue" if self.fold.event_type == "bar" else "trades"
         if row_count(output.bars):
-            tables.bars(output, origin)
-            bars = output.bars
-            lengths_us = bar_lengths_us(bars["interval"])
-            n = row_count(bars)
-            self._bars.append(
-                {
-                    "time_us": bars["open_time_us"] + lengths_us - 1,
-                    "interval": bars["interval"],
-                    "instrument": bars["instrument"],
-                    "origin": np.full(n, int(origin == "venue"), np.int64),
-                    "close": bars["close"],
-                    "volume": bars["volume"],
-                }
-            )
-        if row_count(output.tops):
-            names = ("time_us", "instrument", "sequence", "content", "bid_price", "bid_quantity")
-            tops = {name: output.tops[name] for name in (*names, "ask_price", "ask_quantity")}
-            event = int(self.fold.event_type == "quote")
-            tops["event"] = np.full(row_count(tops), event, np.int64)
-            self._tops.append(tops)
+            tables.bars(output, "venue" if self.fold.event_type == "bar" else "trades")
+        self._given.take(output, self.fold.event_type)
         tables.anomalies(output.anomalies)
 
     def finish(self) -> Iterator[tuple[int, str, bytes]]:
@@ -261,7 +228,8 @@ class LaneTask:
         )
         yield 0, "lane", msgspec.msgpack.encode(result)
         for bucket in range(self._plan.settings.stream.merge_buckets):
-            events = LaneEvents(self.name, positions, self._events(bucket))
+            given = self._given.of_bucket(self.fold.catalog, bucket, self._plan)
+            events = LaneEvents(self.name, positions, given)
             yield bucket, "events", msgspec.msgpack.encode(events)
 
     def _position(self, partition: int) -> InputPosition:
@@ -275,39 +243,3 @@ class LaneTask:
             clock.active,
             self.name if self.fold.merged else "",
         )
-
-    def _events(self, bucket: int) -> MergeEvents:
-        catalog = self.fold.catalog
-        takes = np.array(
-            [belongs(i.base, i.quote, bucket, self._plan) for i in catalog.instruments], np.bool_
-        )
-        bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
-        # Names that no event has are left out: the merge must not depend on this process's catalog.
-        seen = np.unique(np.concatenate([p["instrument"] for p in (bars, tops) if p] or [_NONE]))
-        kept = [(i.venue, i.instrument) for i in (catalog.instruments[int(c)] for c in seen)]
-        ranks = np.zeros(len(catalog), np.int64)
-        ranks[seen] = np.arange(seen.size)
-        for part in (bars, tops):
-            if part:
-                part["instrument"] = ranks[part["instrument"]]
-        return MergeEvents(kept, pack_arrays(bars), pack_arrays(tops))
-
-
-def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
-    """Tell whether a bucket of step two needs an instrument.
-
-    A base asset belongs to one bucket; what converts one currency into another, to all.
-    """
-    buckets = plan.settings.stream.merge_buckets
-    if bucket_of(base, buckets) == bucket:
-        return True
-    money = {"fiat", "stable"}
-    return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money
-
-
-def _of_bucket(parts: list[Columns], takes: Any) -> Columns:
-    if not parts:
-        return {}
-    columns = concat(parts)
-    chosen = takes[columns["instrument"]]
-    return {name: column[chosen] for name, column in columns.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -107,12 +108,18 @@ def bucket_of(base: str, buckets: int) -> int:
 
 
 def merged_watermark_us(inputs: dict[str, InputPosition], *, bars: bool) -> int:
-    """Watermark of one world: the least of its active inputs, or, with none active, the latest."""
-    own = [i for i in inputs.values() if (event_type_of(i.topic) in BAR_WORLD) == bars]
-    active = [i.watermark_us for i in own if i.active]
+    """Watermark of one world of step two."""
+    return least_watermark_us(
+        [i for i in inputs.values() if (event_type_of(i.topic) in BAR_WORLD) == bars]
+    )
+
+
+def least_watermark_us(inputs: Collection[InputPosition]) -> int:
+    """Least watermark of those that are active or, with none active, the latest of all."""
+    active = [i.watermark_us for i in inputs if i.active]
     if active:
         return min(active)
-    return max((i.watermark_us for i in own), default=NO_TIME_US)
+    return max((i.watermark_us for i in inputs), default=NO_TIME_US)
 
 
 @dataclass(frozen=True)

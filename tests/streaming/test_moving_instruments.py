@@ -27,6 +27,7 @@ from .lakes import COMPARED, Message, fill, publish, send, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
+LATENESS = {"lateness_ms": 60_000, "quote_lateness_ms": 60_000}
 TYPES = ("trade", "quote", "book", "bar")
 
 
@@ -52,7 +53,7 @@ def in_one_partition(
     spark: SparkSession, broker: EmbeddedBroker, messages: list[Message], tmp_path_factory
 ) -> Path:
     lake = tmp_path_factory.mktemp("one") / "lake"
-    fill(spark, publish(broker, messages, partitions=1), lake)
+    fill(spark, publish(broker, messages, partitions=1), lake, settings_with(**LATENESS))
     return lake
 
 
@@ -92,7 +93,9 @@ def test_partitions_that_are_added_do_not_show(
     half = len(messages) // 2
     source = publish(broker, messages[:half], partitions=2)
     prefix = KafkaSource.parse(source).prefix
-    settings = settings_with(max_offsets_per_batch=6_000, trigger_ms=0, settle_ms=60_000)
+    settings = settings_with(
+        **LATENESS, max_offsets_per_batch=6_000, trigger_ms=0, settle_ms=60_000
+    )
     runner = StreamRunner(spark, KafkaSource.parse(source), str(tmp_path / "lake"), settings)
 
     def grown() -> bool:
@@ -130,7 +133,7 @@ def test_messages_without_a_key_do_not_show(
     offsets: int,
 ):
     source = publish(broker, [(kind, None, value) for kind, _, value in messages], partitions=3)
-    settings = settings_with(kafka_reader=reader, max_offsets_per_batch=offsets)
+    settings = settings_with(**LATENESS, kafka_reader=reader, max_offsets_per_batch=offsets)
     fill(spark, source, tmp_path / "lake", settings)
     assert_same_market(in_one_partition, tmp_path / "lake")
     last = manifests_of(tmp_path / "lake")[-1]
