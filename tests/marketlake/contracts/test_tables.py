@@ -31,6 +31,7 @@ SPARK_OF_ARROW = {
     pa.int32(): "INT",
     pa.float64(): "DOUBLE",
     pa.binary(): "BINARY",
+    pa.bool_(): "BOOLEAN",
     pa.date32(): "DATE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP",
 }
@@ -111,9 +112,9 @@ def test_every_reason_is_one_bit_with_a_name():
     assert len({*reason_names(2 ** len(Reason) - 1)}) == len(Reason)
 
 
-@pytest.mark.parametrize("kind", ["idle", "end", "resume"])
+@pytest.mark.parametrize("kind", ["join", "part", "idle", "end", "resume"])
 def test_a_control_event_comes_back_from_bronze(kind):
-    event = Control(kind, -(2**62))
+    event = Control(kind, -(2**62), "market.trades-0" if kind == "join" else "")
     assert decode_control(encode_control(event)) == event
     assert event.source == f"marketlake/{kind}"
     assert event.source in ORDER
@@ -121,6 +122,8 @@ def test_a_control_event_comes_back_from_bronze(kind):
 
 def test_at_one_position_an_input_ends_before_it_idles_before_it_resumes():
     assert sorted(ORDER, key=ORDER.get) == [
+        "marketlake/join",
+        "marketlake/part",
         "marketlake/end",
         "marketlake/idle",
         "marketlake/resume",
