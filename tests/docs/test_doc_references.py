@@ -118,7 +118,7 @@ def test_names_in_the_architecture_are_in_the_code() -> None:
         for path in (ROOT / place).rglob("*.py")
     )
     defined = set(re.findall(r"^\s*(?:class|def|async def) (\w+)", sources, re.MULTILINE))
-    defined |= set(re.findall(r"^(\w+)(?:: [^=]+)? = ", sources, re.MULTILINE))
+    defined |= set(re.findall(r"^(\w+)(?:: [^=\n]+)? = ", sources, re.MULTILINE))
     defined |= set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", sources))
     defined |= {column.name for table in STREAM_TABLES for column in table.columns}
     text = _FENCE.sub("", (ROOT / "docs" / "architecture.md").read_text("utf-8"))
