@@ -29,6 +29,7 @@ from marketlake.contracts.control import Control
 from marketlake.contracts.events import EventType
 from marketlake.contracts.reasons import Reason, mark
 from marketlake.settings.model import Settings
+from streaming.stages.book_columns import book_columns, transit_us
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
 from streaming.stages.decode import binary_parts, decode
 from streaming.stages.families import (
@@ -182,8 +183,10 @@ class InputFold:
             "content": judged.content,
             "instrument": judged.codes,
         }
+        if rows.event_type in ("quote", "book"):
+            columns["transit_us"] = transit_us(rows)
         if rows.event_type == "book":
-            columns |= _tops(rows)
+            columns |= book_columns(rows, self.settings.spreads.depth_levels)
         elif rows.event_type == "bar":
             columns |= {
                 "interval": _interval_codes(rows),
@@ -288,12 +291,3 @@ def _interval_codes(rows: Rows) -> Int64Array:
 
 def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
     return np.where(values == NO_LONG, np.nan, values.astype(np.float64))
-
-
-def _tops(rows: Rows) -> dict[str, npt.NDArray[np.float64]]:
-    out = {}
-    for sides, name in ((rows.bids, "bid"), (rows.asks, "ask")):
-        best = [levels[0] if levels else (np.nan, np.nan) for levels in sides]
-        top = np.array(best, np.float64).reshape(-1, 2)
-        out[f"{name}_price"], out[f"{name}_quantity"] = top[:, 0].copy(), top[:, 1].copy()
-    return out

@@ -18,7 +18,7 @@ from marketlake.analytics.arrays import (
     row_count,
 )
 from marketlake.contracts.control import SOURCE_PREFIX, Control, decode_control, encode_control
-from marketlake.contracts.instruments import QUOTE_ASSETS
+from marketlake.contracts.instruments import QUOTE_ASSETS, Instrument
 from marketlake.lake.storage import Storage
 from streaming.stages.families import FoldOutput, bar_lengths_us
 from streaming.stages.input_fold import InputFold
@@ -35,6 +35,7 @@ from streaming.stages.messages import (
     event_type_of,
     input_name,
     merged_watermark_us,
+    venue_bucket,
 )
 from streaming.stages.rows import Decoded
 from streaming.stages.state_files import read_state, write_state
@@ -152,9 +153,12 @@ class InputTask:
             )
         if row_count(output.tops):
             names = ("time_us", "instrument", "sequence", "content", "bid_price", "bid_quantity")
-            tops = {name: output.tops[name] for name in (*names, "ask_price", "ask_quantity")}
+            more = ("ask_price", "ask_quantity", "transit_us")
+            tops = {name: output.tops[name] for name in (*names, *more)}
+            if "levels" in output.tops:
+                tops["levels"] = output.tops["levels"]
             event = int(self._fold.event_type == "quote")
-            tops["event"] = np.full(row_count(tops), event, np.int64)
+            tops["event"] = np.full(row_count(tops), event, np.int8)
             self._tops.append(tops)
         self._tables.anomalies(output.anomalies)
 
@@ -195,9 +199,7 @@ class InputTask:
 
     def _events(self, bucket: int) -> MergeEvents:
         catalog = self._fold.catalog
-        takes = np.array(
-            [belongs(i.base, i.quote, bucket, self._plan) for i in catalog.instruments], np.bool_
-        )
+        takes = np.array([belongs(i, bucket, self._plan) for i in catalog.instruments], np.bool_)
         bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
         # Names that no event has are left out: the merge must not depend on this process's catalog.
         seen = np.unique(np.concatenate([p["instrument"] for p in (bars, tops) if p] or [_NONE]))
@@ -210,16 +212,19 @@ class InputTask:
         return MergeEvents(kept, pack_arrays(bars), pack_arrays(tops))
 
 
-def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
+def belongs(instrument: Instrument, bucket: int, plan: BatchPlan) -> bool:
     """Tell whether a bucket of step two needs an instrument.
 
-    A base asset belongs to one bucket; what converts one currency into another, to all.
+    A base asset belongs to one bucket, and the triangles of a venue to one; what converts one
+    currency into another, to all.
     """
     buckets = plan.settings.stream.merge_buckets
-    if bucket_of(base, buckets) == bucket:
+    if bucket_of(instrument.base, buckets) == bucket:
+        return True
+    if instrument.market == "spot" and venue_bucket(instrument.venue, buckets) == bucket:
         return True
     money = {"fiat", "stable"}
-    return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money
+    return {QUOTE_ASSETS.get(instrument.base), QUOTE_ASSETS.get(instrument.quote)} <= money
 
 
 def _of_bucket(parts: list[Columns], takes: Any) -> Columns:

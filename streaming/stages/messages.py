@@ -85,6 +85,11 @@ def bucket_of(base: str, buckets: int) -> int:
     return hash_text(base) % buckets
 
 
+def venue_bucket(venue: str, buckets: int) -> int:
+    """Bucket of step two that the triangles of a venue belong to."""
+    return bucket_of(f"{venue}|", buckets)
+
+
 def merged_watermark_us(inputs: dict[str, InputPosition], *, bars: bool) -> int:
     """Watermark of one world: the least of its active inputs, or, with none active, the latest."""
     own = [i for i in inputs.values() if (event_type_of(i.topic) in BAR_WORLD) == bars]
