@@ -146,12 +146,10 @@ def test_cut_between_moments_with_state_copied_it_gives_the_same(seed, cuts, lat
     last_us = quotes[-1][0] + (5 * SECOND_US if late else 1)
     expected = listed_rows(whole.step(rows_of(quotes), last_us))
     _, fold = fresh()
+    # A moment is not cut: a watermark lies before or behind all of it.
+    starts = [at for at, q in enumerate(quotes) if at == 0 or q[0] > quotes[at - 1][0]]
     found, before = [], 0
-    for cut in [*sorted(cuts), len(quotes)]:
-        # A moment is not cut: a watermark lies before or behind all of it.
-        while 0 < cut < len(quotes) and quotes[cut][0] == quotes[cut - 1][0]:
-            cut += 1
-        cut = max(cut, before)
+    for cut in [*sorted(starts[min(c, len(starts) - 1)] for c in cuts), len(quotes)]:
         watermark_us = quotes[cut][0] if cut < len(quotes) else last_us
         found += listed_rows(fold.step(rows_of(quotes[before:cut]), watermark_us))
         before = cut

@@ -44,15 +44,16 @@ class Prices:
                 continue
             rank = 2 if i.venue == far else 1 if i.venue == near else 0
             placed = (-rank, -self.quoted[code]["time"], code)
-            found.append((*placed, rate, i.taker_fee_bps, takes))
+            leg = (code, "sell" if i.base == sold else "buy")
+            found.append((*placed, rate, i.taker_fee_bps, takes, [leg]))
         if not found:
             return None
         return min(found)[3:]
 
     def convert(self, sold, bought, near, far, now_us):
-        """Rate, fee, and how much of what is sold can be converted."""
+        """Rate, fee, how much of what is sold can be converted, and the legs it takes."""
         if sold == bought:
-            return 1.0, 0.0, math.inf
+            return 1.0, 0.0, math.inf, []
         direct = self.direct(sold, bought, near, far, now_us)
         if direct is not None:
             return direct
@@ -63,11 +64,11 @@ class Prices:
             two = self.direct(between, bought, near, far, now_us)
             if one and two:
                 takes = min(one[2], two[2] / one[0])
-                return one[0] * two[0], one[1] + two[1], takes
+                return one[0] * two[0], one[1] + two[1], takes, one[3] + two[3]
         return None
 
     def spread(self, buy, sell, now_us):
-        """Rate, gross and fees in bps, what can be converted; None where there is no such trade."""
+        """Rate, gross and fees in bps, what can be converted and how; None without a trade."""
         here, there = self.instruments[buy], self.instruments[sell]
         if here.venue == there.venue:
             return None
@@ -79,9 +80,9 @@ class Prices:
         way = self.convert(there.quote, here.quote, here.venue, there.venue, now_us)
         if way is None:
             return None
-        rate, fee, takes = way
+        rate, fee, takes, legs = way
         gross = (bid * rate / ask - 1.0) * 1e4
-        return rate, gross, here.taker_fee_bps + there.taker_fee_bps + fee, takes
+        return rate, gross, here.taker_fee_bps + there.taker_fee_bps + fee, takes, legs
 
 
 class Hunter:
@@ -129,7 +130,7 @@ class Hunter:
         found = self.prices.spread(buy, sell, now_us)
         pays = False
         if found is not None:
-            rate, gross, fees, takes = found
+            rate, gross, fees, takes, _ = found
             sizes = quoted[buy]["ask_size"], quoted[sell]["bid_size"]
             size = min(*sizes, takes / quoted[sell]["bid"])
             figures = (quoted[buy]["ask"], quoted[sell]["bid"], rate, gross, fees, size)

@@ -27,7 +27,7 @@ ALL = np.ones(7, np.int64)
 
 
 def study(listed, bars, smallest, studied=ALL):
-    """Rows ``(time, interval, cycle, gross, fees)`` of bars ``(time, interval, code, close, volume)``."""
+    """Rows ``(time, interval, cycle, gross, fees)`` of bars ``(time, interval, code, …)``."""
     cycles = find_cycles(listed)
     fold = IndicativeTriangles(
         cycle_arrays(cycles, listed), np.full(len(cycles), smallest), studied
