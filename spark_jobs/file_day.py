@@ -15,7 +15,9 @@ from pyspark.sql import SparkSession
 from marketlake.contracts.tables import (
     GOLD_ANOMALIES,
     GOLD_BARS,
+    GOLD_BASIS,
     GOLD_SPREADS,
+    GOLD_TRIANGLES,
     SILVER_BARS,
     SILVER_QUARANTINE,
     SILVER_TRADES,
@@ -39,6 +41,8 @@ GOLD_OF_DAY: Final = (
     GOLD_INDICATORS.path,
     GOLD_ANOMALIES.path,
     GOLD_SPREADS.path,
+    GOLD_TRIANGLES.path,
+    GOLD_BASIS.path,
 )
 SILVER_OF_FILES: Final = (SILVER_TRADES.path, SILVER_BARS.path)
 _LABEL: Final = "file-"

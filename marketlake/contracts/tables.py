@@ -109,6 +109,14 @@ _SOURCE_DATE = _c("date", DATE, "UTC date of the source timestamp")
 _INTERVAL = _c("interval", STRING, "length of the bar: 1s, 1m, …")
 _ORIGIN = _c("origin", STRING, "trades: built here; venue: as published")
 _OPEN_TIME = _c("open_time", TIMESTAMP, "start of the bar, inclusive")
+_COSTS = _c(
+    "costs_bps",
+    DOUBLE,
+    "slippage allowance, transfer and withdrawal; null if indicative",
+    null=True,
+)
+_DURATION = _c("duration_ms", DOUBLE, "since it opened; null if indicative", null=True)
+_PEAK = _c("peak_net_bps", DOUBLE, "largest net so far; null if indicative", null=True)
 _POSITION = (
     _c("source", STRING, "kafka, kinesis, file; marketlake/… for a control event"),
     _c("topic", STRING, "topic or stream"),
@@ -324,20 +332,93 @@ GOLD_SPREADS: Final = Table(
         _c("sell_venue", STRING, "where to sell"),
         _c("sell_instrument", STRING, "what to sell"),
         _c("sell_price", DOUBLE, "in the sell instrument's quote currency"),
-        _c("quantity", DOUBLE, "executable at both prices; null if indicative", null=True),
+        _c(
+            "quantity",
+            DOUBLE,
+            "base units up to which each further one pays, through all books; prices and rate are "
+            "averages over it; null if indicative",
+            null=True,
+        ),
         _c("notional", DOUBLE, "quantity x buy price; null if indicative", null=True),
         _c("conversion_rate", DOUBLE, "buy quote currency for one of the sell quote currency"),
         _c("gross_bps", DOUBLE, "sell price converted over buy price, less one"),
         _c("fees_bps", DOUBLE, "both taker fees and the conversion's"),
-        _c("net_bps", DOUBLE, "gross less fees"),
+        _c("net_bps", DOUBLE, "gross less fees and costs"),
         _c("buy_age_ms", DOUBLE, "age of the buy price"),
         _c("sell_age_ms", DOUBLE, "age of the sell price"),
         _c("price_basis", STRING, "executable: quotes, books; indicative: bars, for study only"),
+        _COSTS,
+        _DURATION,
+        _PEAK,
+        _c("capacity", DOUBLE, "largest quantity so far; null if indicative", null=True),
+        _c("capacity_notional", DOUBLE, "notional of the capacity; null if indicative", null=True),
         _MARKET,
         _DATE,
     ),
     ("opportunity_id", "event_time"),
-    "Cross-venue spreads net of both taker fees, quote currencies converted.",
+    "Cross-venue spreads net of fees and costs, quote currencies converted.",
+)
+
+GOLD_TRIANGLES: Final = Table(
+    "gold",
+    "triangles",
+    (
+        _c("opportunity_id", STRING, "names one opportunity, or one study series"),
+        _EVENT_TIME,
+        _c("status", STRING, "open, update or close"),
+        _VENUE,
+        _c("cycle", STRING, "assets in the order in which they are held: USDT>BTC>ETH>USDT"),
+        _c(
+            "quantity",
+            DOUBLE,
+            "units of the first asset up to which each further one pays, through all books; null "
+            "if indicative",
+            null=True,
+        ),
+        _c("gross_bps", DOUBLE, "what comes back over what was put in, less one"),
+        _c("fees_bps", DOUBLE, "taker fees of all legs"),
+        _c("net_bps", DOUBLE, "gross less fees and costs"),
+        _c("oldest_age_ms", DOUBLE, "age of the oldest price"),
+        _c("price_basis", STRING, "executable: quotes, books; indicative: bars, for study only"),
+        _COSTS,
+        _DURATION,
+        _PEAK,
+        _c("capacity", DOUBLE, "largest quantity so far; null if indicative", null=True),
+        _MARKET,
+        _DATE,
+    ),
+    ("opportunity_id", "event_time"),
+    "Ways round one venue, of three legs or more, net of fees and costs.",
+)
+
+GOLD_BASIS: Final = Table(
+    "gold",
+    "basis",
+    (
+        _VENUE,
+        _c("base", STRING, "base asset"),
+        _c("spot_instrument", STRING, "spot instrument"),
+        _c("perp_instrument", STRING, "perpetual of the same venue"),
+        _c("event_time", TIMESTAMP, "end of the interval; nothing later is known to the row"),
+        _c("spot_price", DOUBLE, "mid price for one base, in the spot's quote currency"),
+        _c("perp_price", DOUBLE, "mid price for one base, in the perpetual's quote currency"),
+        _c("basis_bps", DOUBLE, "perpetual's price converted over the spot's, less one"),
+        _c(
+            "annualised_carry",
+            DOUBLE,
+            "funding of a year at this basis, a fraction, longs to shorts: 8760 / hours x (basis + "
+            "clamp(interest - basis, -damper, damper)); null where the formula is not known",
+            null=True,
+        ),
+        _c("conversion_rate", DOUBLE, "spot's quote currency for one of the perpetual's"),
+        _c("spot_quantity", DOUBLE, "size, in base, at the best price of the side a carry takes"),
+        _c("perp_quantity", DOUBLE, "contracts turned into base, likewise"),
+        _c("oldest_age_ms", DOUBLE, "age of the older price"),
+        _MARKET,
+        _DATE,
+    ),
+    ("venue", "base", "spot_instrument", "perp_instrument", "event_time"),
+    "Perpetual against spot at one venue, once an interval: a position to carry, no arbitrage.",
 )
 
 GOLD_MARKET_SUMMARY: Final = Table(
@@ -394,5 +475,7 @@ STREAM_TABLES: Final = (
     GOLD_BARS,
     GOLD_ANOMALIES,
     GOLD_SPREADS,
+    GOLD_TRIANGLES,
+    GOLD_BASIS,
 )
 """Tables with a fixed schema that the stream writes; ``gold/indicators`` follows the registry."""

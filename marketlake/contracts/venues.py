@@ -19,6 +19,28 @@ MARKETS: Final[tuple[Market, ...]] = get_args(Market)
 
 
 @dataclass(frozen=True, slots=True)
+class Funding:
+    """How a venue makes the funding rate of its perpetuals from their premium.
+
+    ``rate = premium + clamp(interest - premium, -damper, +damper)``, paid by longs to shorts where
+    above zero. Caps are left out.
+
+    Attributes
+    ----------
+    hours : float
+        What the rate is for; some venues pay it in parts, some at once.
+    interest_bps : float
+        Interest of ``hours`` hours.
+    damper_bps : float
+        How far the premium may be from the interest without showing.
+    """
+
+    hours: float
+    interest_bps: float
+    damper_bps: float
+
+
+@dataclass(frozen=True, slots=True)
 class Venue:
     """One place of trade.
 
@@ -35,6 +57,8 @@ class Venue:
         The published schedule the fees come from, in words.
     as_of : datetime.date
         The day for which the figures were written down.
+    funding : Funding or None
+        Of its perpetuals; None where it has none, or where it was not looked up.
     """
 
     name: str
@@ -42,6 +66,7 @@ class Venue:
     maker_fee_bps: Mapping[Market, float]
     source: str
     as_of: date
+    funding: Funding | None = None
 
     @property
     def markets(self) -> tuple[Market, ...]:
@@ -58,6 +83,20 @@ _Fees = tuple[float, float | None]
 """``(taker, maker)`` in basis points; the maker fee is None where it is not known."""
 
 
+_USUAL_FUNDING: Final = Funding(hours=8.0, interest_bps=1.0, damper_bps=5.0)
+_FUNDING: Final[Mapping[str, Funding]] = {
+    "binance": _USUAL_FUNDING,
+    "bybit": _USUAL_FUNDING,
+    "okx": _USUAL_FUNDING,
+    "gateio": _USUAL_FUNDING,
+    "bitget": _USUAL_FUNDING,
+    "bitmex": _USUAL_FUNDING,
+    "hyperliquid": _USUAL_FUNDING,
+    "deribit": Funding(hours=8.0, interest_bps=0.0, damper_bps=2.5),
+}
+"""As the venues' help pages give the formula, for contracts with the usual interest."""
+
+
 def _venue(name: str, source: str, **fees: _Fees) -> Venue:
     taker: dict[Market, float] = {}
     maker: dict[Market, float] = {}
@@ -67,7 +106,14 @@ def _venue(name: str, source: str, **fees: _Fees) -> Venue:
             taker[market] = taker_bps
             if maker_bps is not None:
                 maker[market] = maker_bps
-    return Venue(name, MappingProxyType(taker), MappingProxyType(maker), source, _AS_OF)
+    return Venue(
+        name,
+        MappingProxyType(taker),
+        MappingProxyType(maker),
+        source,
+        _AS_OF,
+        _FUNDING.get(name) if "perp" in fees else None,
+    )
 
 
 _TABLE: Final[tuple[Venue, ...]] = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -91,20 +91,56 @@ class AnomalySettings(_Section):
 
 
 class SpreadSettings(_Section):
-    """Cross-venue spreads."""
+    """Arbitrage: cross-venue spreads, triangles within a venue, and the basis of perpetuals."""
 
     max_quote_age_ms: int = Field(2_000, gt=0)
-    """A quote that old is no longer executable."""
+    """A quote that old is no longer executable, nor are the levels of a book that old."""
     max_close_age_ms: int = Field(300_000, gt=0)
     """A close that old is no longer shown in a study row."""
+    max_clock_skew_ms: int = Field(1_000, ge=0)
+    """How far reception less event time may differ between the legs of one opportunity, where
+    both are known: beyond it the quotes were not there at one time."""
+    depth_levels: int = Field(10, ge=1, le=20)
+    """Levels of a book, a side, that quantities are found in; 1 for the best prices only."""
     min_net_bps: float = Field(0.0, allow_inf_nan=False)
-    """Net spread above which an opportunity opens."""
+    """What has to be left after all costs for an opportunity to open, exclusive; also what each
+    further unit has to bring to count to its quantity."""
     min_notional: float = Field(10.0, ge=0)
-    """Smallest notional of an opportunity, in the buy quote currency."""
+    """Smallest notional of an opportunity, in units of the buy's quote currency, or of the asset
+    that a triangle begins with."""
+    min_notional_of: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {"BTC": 0.0001, "ETH": 0.003, "BNB": 0.015}
+    )
+    """The same by currency, where a unit is not of the order of a dollar."""
+    slippage_bps: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Allowance a leg, conversions included, for what prices do while an order is on its way."""
+    transfer_cost_bps: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Cost of bringing holdings on two venues back into balance, on the notional."""
+    withdrawal_fees: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Flat fees by venue and asset (`"kraken/BTC" = 0.0002`), in units of the asset, once an
+    opportunity: for the base from the venue that buys, for the proceeds from the one that sells."""
     taker_fee_bps: dict[str, float] = Field(default_factory=dict)
     """Taker fee a venue, in place of the reference table's."""
     uniform_taker_fee_bps: float | None = Field(None, ge=0)
     """One taker fee for every venue, in place of all others."""
+    max_cycle_legs: int = Field(3, ge=3, le=4)
+    """Legs of the longest way round a venue; with 4 their number grows fast."""
+    triangle_intervals: tuple[Interval, ...] = ("1m",)
+    """Bars whose closes triangles are studied on."""
+    min_close_notional: float = Field(1_000.0, ge=0)
+    """What each bar of a studied triangle must have traded, reckoned in the asset it begins with;
+    a hundred times `min_notional_of` where that asset stands there."""
+    basis_interval: Interval = "1m"
+    """How often the basis of perpetuals is taken."""
+
+    def smallest_notional(self, currency: str) -> float:
+        """Give the smallest notional of an opportunity, in units of a currency."""
+        return self.min_notional_of.get(currency, self.min_notional)
+
+    def smallest_close_notional(self, currency: str) -> float:
+        """Give what a close must stand for to be studied, in units of a currency."""
+        own = self.min_notional_of.get(currency)
+        return self.min_close_notional if own is None else 100.0 * own
 
 
 class ObservabilitySettings(_Section):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from marketlake.analytics.arrays import Columns, Int64Array, UInt64Array
 from marketlake.contracts.reasons import Reason, mark
+from streaming.stages.book_columns import book_columns, transit_us
 from streaming.stages.decode import binary_parts
 from streaming.stages.families import BAR_VALUES, INTERVALS, bar_lengths_us
 from streaming.stages.rows import Rows
@@ -17,16 +18,18 @@ from streaming.stages.scan import NO_LONG
 from streaming.stages.texts import keys_differ
 
 
-def fold_columns(rows: Rows, codes: Int64Array, content: UInt64Array) -> Columns:
-    """Give what the folds take of rows, one of each column a row."""
+def fold_columns(rows: Rows, codes: Int64Array, content: UInt64Array, depth: int) -> Columns:
+    """Give what the folds take of rows, one of each column a row; of books so many levels."""
     columns: dict[str, Any] = {
         "time_us": effective_time_us(rows),
         "sequence": rows.sequence,
         "content": content,
         "instrument": codes,
     }
+    if rows.event_type in ("quote", "book"):
+        columns["transit_us"] = transit_us(rows)
     if rows.event_type == "book":
-        columns |= _tops(rows)
+        columns |= book_columns(rows, depth)
     elif rows.event_type == "bar":
         columns |= {
             "interval": _interval_codes(rows),
@@ -75,12 +78,3 @@ def _interval_codes(rows: Rows) -> Int64Array:
 
 def _floats(values: Int64Array) -> npt.NDArray[np.float64]:
     return np.where(values == NO_LONG, np.nan, values.astype(np.float64))
-
-
-def _tops(rows: Rows) -> dict[str, npt.NDArray[np.float64]]:
-    out = {}
-    for sides, name in ((rows.bids, "bid"), (rows.asks, "ask")):
-        best = [levels[0] if levels else (np.nan, np.nan) for levels in sides]
-        top = np.array(best, np.float64).reshape(-1, 2)
-        out[f"{name}_price"], out[f"{name}_quantity"] = top[:, 0].copy(), top[:, 1].copy()
-    return out

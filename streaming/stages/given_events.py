@@ -8,11 +8,11 @@ import numpy as np
 
 from marketlake.analytics.arrays import Columns, Int64Array, concat, pack_arrays, row_count
 from marketlake.contracts.events import EventType
-from marketlake.contracts.instruments import QUOTE_ASSETS
+from marketlake.contracts.instruments import QUOTE_ASSETS, Instrument
 from streaming.stages.catalog import InstrumentCatalog
 from streaming.stages.families import FoldOutput, bar_lengths_us
 from streaming.stages.merge_fold import MergeEvents
-from streaming.stages.messages import BatchPlan, bucket_of
+from streaming.stages.messages import BatchPlan, bucket_of, venue_bucket
 
 _NONE: Final = np.empty(0, np.int64)
 
@@ -42,8 +42,11 @@ class GivenEvents:
             )
         if row_count(output.tops):
             names = ("time_us", "instrument", "sequence", "content", "bid_price", "bid_quantity")
-            tops = {name: output.tops[name] for name in (*names, "ask_price", "ask_quantity")}
-            tops["event"] = np.full(row_count(tops), int(event_type == "quote"), np.int64)
+            more = ("ask_price", "ask_quantity", "transit_us")
+            tops = {name: output.tops[name] for name in (*names, *more)}
+            if "levels" in output.tops:
+                tops["levels"] = output.tops["levels"]
+            tops["event"] = np.full(row_count(tops), int(event_type == "quote"), np.int8)
             self._tops.append(tops)
 
     def absorb(self, other: GivenEvents, codes: Int64Array) -> None:
@@ -55,9 +58,7 @@ class GivenEvents:
 
     def of_bucket(self, catalog: InstrumentCatalog, bucket: int, plan: BatchPlan) -> MergeEvents:
         """Give those that a bucket of step two needs."""
-        takes = np.array(
-            [belongs(i.base, i.quote, bucket, plan) for i in catalog.instruments], np.bool_
-        )
+        takes = np.array([belongs(i, bucket, plan) for i in catalog.instruments], np.bool_)
         bars, tops = (_of_bucket(parts, takes) for parts in (self._bars, self._tops))
         # Names that no event has are left out: the merge must not depend on this process's catalog.
         seen = np.unique(np.concatenate([p["instrument"] for p in (bars, tops) if p] or [_NONE]))
@@ -70,16 +71,19 @@ class GivenEvents:
         return MergeEvents(kept, pack_arrays(bars), pack_arrays(tops))
 
 
-def belongs(base: str, quote: str, bucket: int, plan: BatchPlan) -> bool:
+def belongs(instrument: Instrument, bucket: int, plan: BatchPlan) -> bool:
     """Tell whether a bucket of step two needs an instrument.
 
-    A base asset belongs to one bucket; what converts one currency into another, to all.
+    A base asset belongs to one bucket, and the triangles of a venue to one; what converts one
+    currency into another, to all.
     """
     buckets = plan.settings.stream.merge_buckets
-    if bucket_of(base, buckets) == bucket:
+    if bucket_of(instrument.base, buckets) == bucket:
+        return True
+    if instrument.market == "spot" and venue_bucket(instrument.venue, buckets) == bucket:
         return True
     money = {"fiat", "stable"}
-    return QUOTE_ASSETS.get(base) in money and QUOTE_ASSETS.get(quote) in money
+    return {QUOTE_ASSETS.get(instrument.base), QUOTE_ASSETS.get(instrument.quote)} <= money
 
 
 def _of_bucket(parts: list[Columns], takes: Any) -> Columns:

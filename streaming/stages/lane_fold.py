@@ -130,7 +130,9 @@ class LaneFold:
         judged = self._judge(messages, source_time_us, keys, partition)
         rows: Columns = {}
         if judged.rows is not None:
-            columns = fold_columns(judged.rows, judged.codes, judged.content)
+            columns = fold_columns(
+                judged.rows, judged.codes, judged.content, self.settings.spreads.depth_levels
+            )
             rows = take(columns, np.flatnonzero(judged.admitted))
         return judged, self._release(rows)
 

@@ -107,6 +107,11 @@ def bucket_of(base: str, buckets: int) -> int:
     return hash_text(base) % buckets
 
 
+def venue_bucket(venue: str, buckets: int) -> int:
+    """Bucket of step two that the triangles of a venue belong to."""
+    return bucket_of(f"{venue}|", buckets)
+
+
 def merged_watermark_us(inputs: dict[str, InputPosition], *, bars: bool) -> int:
     """Watermark of one world of step two."""
     return least_watermark_us(

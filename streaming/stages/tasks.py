@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from marketlake.contracts.control import SOURCE_PREFIX, decode_control
-from marketlake.contracts.tables import GOLD_SPREADS
 from marketlake.lake.datafiles import DataFileWriter
 from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange, fetcher
 from streaming.stages.catalog import Markets
-from streaming.stages.gold import by_market_and_day, spread_rows
+from streaming.stages.gold import by_market_and_day
+from streaming.stages.gold_merge import merge_rows
 from streaming.stages.lane_state import whole_payload, whole_row
 from streaming.stages.lanes import Answer, Lanes
 from streaming.stages.merge_fold import MergeFold
@@ -156,23 +156,26 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult
         merged_watermark_us(inputs, bars=False),
     )
     label = f"{plan.label}-{name}"
-    writer = DataFileWriter(storage, GOLD_SPREADS, label)
+    writers: dict[str, DataFileWriter] = {}
     counts = Counts()
     markets = Markets.of(output.instruments)
-    for rows, columns in spread_rows(output):
-        for partition, part in by_market_and_day(rows, markets, columns["buy"], columns["time_us"]):
+    for table, rows, codes, time_us in merge_rows(output):
+        for partition, part in by_market_and_day(rows, markets, codes, time_us):
             if not plan.takes_day(partition[1]):
                 continue
-            counts.gold[GOLD_SPREADS.path] = counts.gold.get(GOLD_SPREADS.path, 0) + part.num_rows
-            if plan.writes(GOLD_SPREADS.path):
-                writer.add(partition, part)
+            counts.gold[table.path] = counts.gold.get(table.path, 0) + part.num_rows
+            if plan.writes(table.path):
+                if table.path not in writers:
+                    writers[table.path] = DataFileWriter(storage, table, label)
+                writers[table.path].add(partition, part)
+    files = [file for writer in writers.values() for file in writer.close()]
     state_file = None
     if plan.writes("state/folds"):
         state = whole_row("merge", fold.state())
         state_file = write_state(storage, label, "merge", name, plan.sequence, state)
         held = StateFile(f"{state_file.table}/{state_file.path}", state_file.size_bytes)
         _MERGES[f"{plan.lake}/{name}"] = (held, fold)
-    return MergeResult(name=name, files=writer.close(), state_file=state_file, counts=counts)
+    return MergeResult(name=name, files=files, state_file=state_file, counts=counts)
 
 
 def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
@@ -182,7 +185,11 @@ def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
     if chain and cached is not None and cached[0] == chain[-1]:
         return cached[1]
     buckets = plan.settings.stream.merge_buckets
-    fold = MergeFold(plan.settings.spreads, lambda base: bucket_of(base, buckets) == bucket)
+    fold = MergeFold(
+        plan.settings.spreads,
+        lambda base: bucket_of(base, buckets) == bucket,
+        lambda venue: venue_bucket(venue, buckets) == bucket,
+    )
     if chain:
         state = read_state(storage, [file.path for file in chain])
         fold.restore(whole_payload(state, "merge"))

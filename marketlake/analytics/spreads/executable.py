@@ -1,51 +1,45 @@
-"""Opportunities on quotes: one thing that opens, is updated and closes.
+"""Opportunities on quotes and books: one thing that opens, is updated and closes.
 
-An opportunity is a pair, bought on one venue and sold on another, whose net spread exceeds a
-minimum for at least a minimum notional at the best prices. It closes when that ends, or when one
-of its quotes is older than the limit: then at the moment of expiry, whatever came in between.
+An opportunity is a pair, bought on one venue and sold on another, that leaves more than a minimum
+for at least a minimum notional, after fees, slippage and transfer. Its quantity is found by a walk
+through both books and those that convert the proceeds: as long as one more unit still pays. It
+closes when that ends, or when one of its prices is older than the limit: then at the moment of
+expiry, whatever came in between.
+
+State, beside the market's: 88 bytes for each ordered pair of instruments of one base asset in
+memory; only open opportunities are kept between batches, 104 bytes each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
 from marketlake.analytics.compiled import RAW
-from marketlake.analytics.spreads.pricing import spread
+from marketlake.analytics.depth.market import Market, TopRows, take_row
+from marketlake.analytics.depth.opportunity import CLOSE, SINCE
+from marketlake.analytics.depth.terms import Terms
+from marketlake.analytics.depth.walk import Walk, new_walk
+from marketlake.analytics.spreads.pair import (
+    FLOAT_COLUMNS,
+    INT_COLUMNS,
+    emit_pair,
+    may_pay,
+    price_pair,
+)
 from marketlake.analytics.spreads.universe import Universe
 
-OPEN, UPDATE, CLOSE = 0, 1, 2
-STATUS: Final = ("open", "update", "close")
-
-_SINCE, _PEAK, _RATE, _GROSS, _FEES, _QUANTITY, _BUY_PRICE, _SELL_PRICE = range(8)
-PAIR_WIDTH: Final = 8
-"""Words of an open opportunity: since (µs), peak net bps, and its figures when last priced."""
-
-
-@njit(**RAW)
-def _emit(
-    pairs: Float64Array, pair: int, status: int, now_us: int, buy: int, sell: int,
-    buy_time_us: int, sell_time_us: int, count: int, out_int: Int64Array, out_float: Float64Array,
-) -> int:  # fmt: skip
-    state = pairs[pair]
-    out_int[0, count], out_int[1, count] = now_us, status
-    out_int[2, count], out_int[3, count] = buy, sell
-    out_int[4, count], out_int[5, count] = now_us - buy_time_us, now_us - sell_time_us
-    out_int[6, count] = np.int64(state[_SINCE])
-    out_float[0, count], out_float[1, count] = state[_BUY_PRICE], state[_SELL_PRICE]
-    out_float[2, count], out_float[3, count] = state[_RATE], state[_GROSS]
-    out_float[4, count], out_float[5, count] = state[_FEES], state[_QUANTITY]
-    return count + 1
+_ROWS_AT_FIRST: Final = 65_536
 
 
 @njit(**RAW)
 def _expire(
     universe: Universe, base: int, pair_start: Int64Array, pairs: Float64Array,
-    opened: Int64Array, time_us: Int64Array, now_us: int, max_age_us: int, count: int,
+    opened: Int64Array, market: Market, now_us: int, max_age_us: int, count: int,
     out_int: Int64Array, out_float: Float64Array,
 ) -> int:  # fmt: skip
     first, last = universe.member_start[base], universe.member_start[base + 1]
@@ -54,53 +48,13 @@ def _expire(
         for n in range(first, last):
             sell = universe.members[n]
             pair = pair_start[base] + (m - first) * (last - first) + (n - first)
-            expiry_us = min(time_us[buy], time_us[sell]) + max_age_us
-            if pairs[pair, _SINCE] > 0.0 and expiry_us < now_us:
-                count = _emit(
-                    pairs, pair, CLOSE, expiry_us + 1, buy, sell, time_us[buy], time_us[sell],
-                    count, out_int, out_float,
-                )  # fmt: skip
-                pairs[pair, _SINCE] = 0.0
+            expiry_us = min(market.time_us[buy], market.time_us[sell]) + max_age_us
+            if pairs[pair, SINCE] > 0.0 and expiry_us < now_us:
+                count = emit_pair(
+                    pairs, pair, CLOSE, expiry_us + 1, buy, sell, market, count, out_int, out_float
+                )
+                pairs[pair, SINCE] = 0.0
                 opened[base] -= 1
-    return count
-
-
-@njit(**RAW)
-def _price_pair(
-    universe: Universe, pair: int, buy: int, sell: int, pairs: Float64Array, opened: Int64Array,
-    bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
-    time_us: Int64Array, now_us: int, max_age_us: int, min_net_bps: float, min_notional: float,
-    count: int, out_int: Int64Array, out_float: Float64Array,
-) -> int:  # fmt: skip
-    rate, gross_bps, fees_bps = spread(universe, buy, sell, bid, ask, time_us, now_us, max_age_us)
-    state = pairs[pair]
-    quantity = min(ask_quantity[buy], bid_quantity[sell])
-    net_bps = gross_bps - fees_bps
-    pays = rate > 0.0 and net_bps > min_net_bps and quantity * ask[buy] >= min_notional
-    was_open = state[_SINCE] > 0.0
-    if not pays and not was_open:
-        return count
-    if rate > 0.0:
-        state[_RATE], state[_GROSS], state[_FEES] = rate, gross_bps, fees_bps
-        state[_QUANTITY], state[_BUY_PRICE], state[_SELL_PRICE] = quantity, ask[buy], bid[sell]
-    if not was_open:
-        state[_SINCE], state[_PEAK] = now_us, net_bps
-        opened[universe.base[buy]] += 1
-        status = OPEN
-    elif not pays:
-        status = CLOSE
-    elif net_bps > state[_PEAK]:
-        state[_PEAK] = net_bps
-        status = UPDATE
-    else:
-        return count
-    count = _emit(
-        pairs, pair, status, now_us, buy, sell, time_us[buy], time_us[sell], count, out_int,
-        out_float,
-    )  # fmt: skip
-    if status == CLOSE:
-        state[_SINCE] = 0.0
-        opened[universe.base[buy]] -= 1
     return count
 
 
@@ -118,9 +72,8 @@ def _room(universe: Universe, instrument: Int64Array, start: int, stop: int) -> 
 @njit(**RAW)
 def _price_around(
     universe: Universe, i: int, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
-    bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
-    time_us: Int64Array, now_us: int, max_age_us: int, min_net_bps: float, min_notional: float,
-    count: int, out_int: Int64Array, out_float: Float64Array,
+    market: Market, now_us: int, terms: Terms, walk: Walk, count: int, out_int: Int64Array,
+    out_float: Float64Array,
 ) -> int:  # fmt: skip
     """Price every pair that an instrument is in."""
     base = universe.base[i]
@@ -130,33 +83,34 @@ def _price_around(
         own += 1
     for n in range(first, last):
         other = universe.members[n]
-        if other == i:
+        if universe.venue[other] == universe.venue[i]:
             continue
         forth = pair_start[base] + (own - first) * (last - first) + (n - first)
         back = pair_start[base] + (n - first) * (last - first) + (own - first)
-        count = _price_pair(
-            universe, forth, i, other, pairs, opened, bid, bid_quantity, ask, ask_quantity,
-            time_us, now_us, max_age_us, min_net_bps, min_notional, count, out_int, out_float,
-        )  # fmt: skip
-        count = _price_pair(
-            universe, back, other, i, pairs, opened, bid, bid_quantity, ask, ask_quantity,
-            time_us, now_us, max_age_us, min_net_bps, min_notional, count, out_int, out_float,
-        )  # fmt: skip
+        if pairs[forth, SINCE] > 0.0 or may_pay(universe, i, other, market, terms):
+            count = price_pair(
+                universe, forth, i, other, pairs, opened, market, now_us, terms, walk, count,
+                out_int, out_float,
+            )  # fmt: skip
+        if pairs[back, SINCE] > 0.0 or may_pay(universe, other, i, market, terms):
+            count = price_pair(
+                universe, back, other, i, pairs, opened, market, now_us, terms, walk, count,
+                out_int, out_float,
+            )  # fmt: skip
     return count
 
 
 @njit(**RAW)
 def _scan(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
-    bid: Float64Array, bid_quantity: Float64Array, ask: Float64Array, ask_quantity: Float64Array,
-    time_us: Int64Array, rows: tuple[Any, ...], max_age_us: int, min_net_bps: float,
-    min_notional: float, out_int: Int64Array, out_float: Float64Array,
+    market: Market, rows: TopRows, terms: Terms, walk: Walk, out_int: Int64Array,
+    out_float: Float64Array,
 ) -> tuple[int, int]:  # fmt: skip
     """Take whole moments until done or until the output is full; rows taken, rows given.
 
     All quotes of one moment count before any pair is priced: an opportunity has one row a moment.
     """
-    at_us, instrument, row_bid, row_bid_quantity, row_ask, row_ask_quantity = rows
+    at_us, instrument = rows.time_us, rows.instrument
     count, start = 0, 0
     while start < at_us.size:
         now_us, stop = at_us[start], start
@@ -168,21 +122,17 @@ def _scan(
             base = universe.base[instrument[row]]
             if opened[base] > 0:
                 count = _expire(
-                    universe, base, pair_start, pairs, opened, time_us, now_us, max_age_us, count,
-                    out_int, out_float,
+                    universe, base, pair_start, pairs, opened, market, now_us, terms.max_age_us,
+                    count, out_int, out_float,
                 )  # fmt: skip
         for row in range(start, stop):
-            i = instrument[row]
-            bid[i], bid_quantity[i] = row_bid[row], row_bid_quantity[row]
-            ask[i], ask_quantity[i] = row_ask[row], row_ask_quantity[row]
-            time_us[i] = now_us
+            take_row(market, rows, row)
         for row in range(start, stop):
             i = instrument[row]
             if universe.compared[i]:
                 count = _price_around(
-                    universe, i, pair_start, pairs, opened, bid, bid_quantity, ask, ask_quantity,
-                    time_us, now_us, max_age_us, min_net_bps, min_notional, count, out_int,
-                    out_float,
+                    universe, i, pair_start, pairs, opened, market, now_us, terms, walk, count,
+                    out_int, out_float,
                 )  # fmt: skip
         start = stop
     return start, count
@@ -191,14 +141,14 @@ def _scan(
 @njit(**RAW)
 def _expire_all(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
-    time_us: Int64Array, watermark_us: int, max_age_us: int, out_int: Int64Array,
+    market: Market, watermark_us: int, max_age_us: int, out_int: Int64Array,
     out_float: Float64Array,
 ) -> int:  # fmt: skip
     count = 0
     for base in range(opened.size):
         if opened[base] > 0:
             count = _expire(
-                universe, base, pair_start, pairs, opened, time_us, watermark_us, max_age_us,
+                universe, base, pair_start, pairs, opened, market, watermark_us, max_age_us,
                 count, out_int, out_float,
             )  # fmt: skip
     return count
@@ -206,68 +156,69 @@ def _expire_all(
 
 @dataclass
 class ExecutableSpreads:
-    """Fold over best bids and asks in the total order.
+    """Fold over quotes and books in the total order.
 
     Attributes
     ----------
-    tops : float64[4, n]
-        Last bid price and size, ask price and size of each instrument; NaN before any.
-    time_us : int64[n]
-        When they were quoted.
+    market : Market
+        What was quoted last; CHANGED IN PLACE.
     pairs : float64[pairs, PAIR_WIDTH]
         Open opportunities; ``pair_start`` gives the first pair of each base asset.
     """
 
     universe: Universe
-    max_age_us: int
-    min_net_bps: float
-    min_notional: float
-    tops: Float64Array
-    time_us: Int64Array
+    terms: Terms
+    market: Market
     pairs: Float64Array
 
     def __post_init__(self) -> None:
         members = np.diff(self.universe.member_start)
         self._pair_start = np.concatenate([[0], np.cumsum(members**2)]).astype(np.int64)
+        self._walk = new_walk()
 
     def _opened(self) -> Int64Array:
-        running = np.concatenate([[0], np.cumsum(self.pairs[:, _SINCE] > 0)])
+        running = np.concatenate([[0], np.cumsum(self.pairs[:, SINCE] > 0)])
         return np.diff(running[self._pair_start]).astype(np.int64)
 
-    def step(self, rows: Columns, watermark_us: int) -> Columns:
-        """Take tops in order, then let pass all that expires before the watermark."""
-        names = ("time_us", "instrument", "bid_price", "bid_quantity", "ask_price", "ask_quantity")
-        columns = [rows[name] for name in names]
+    def step(self, rows: TopRows, watermark_us: int) -> Columns:
+        """Take rows in order, then let pass all that expires before the watermark.
+
+        Returns
+        -------
+        Columns
+            ``INT_COLUMNS`` and ``FLOAT_COLUMNS``; prices and the rate are averages over the
+            quantity, peak and capacity the largest of the opportunity's life so far.
+        """
         opened = self._opened()
-        width = 65_536
+        width = _ROWS_AT_FIRST
         parts: list[tuple[Int64Array, Float64Array]] = []
-        done, total = 0, rows["time_us"].size
-        while done < total:
-            out_int, out_float = np.empty((7, width), np.int64), np.empty((6, width), np.float64)
+        done, every = 0, rows.time_us.size
+        while done < every:
+            out_int, out_float = _room_for(width)
             taken, count = _scan(
-                self.universe, self._pair_start, self.pairs, opened, *self.tops, self.time_us,
-                tuple(column[done:] for column in columns), self.max_age_us, self.min_net_bps,
-                self.min_notional, out_int, out_float,
+                self.universe, self._pair_start, self.pairs, opened, self.market, rows.after(done),
+                self.terms, self._walk, out_int, out_float,
             )  # fmt: skip
             # One moment may give more than the buffer holds; then it needs a larger one.
             width = width if taken else 2 * width
             done += taken
             parts.append((out_int[:, :count], out_float[:, :count]))
-        still_open = int(opened.sum())
-        out_int = np.empty((7, still_open), np.int64)
-        out_float = np.empty((6, still_open), np.float64)
+        out_int, out_float = _room_for(int(opened.sum()))
         count = _expire_all(
-            self.universe, self._pair_start, self.pairs, opened, self.time_us, watermark_us,
-            self.max_age_us, out_int, out_float,
+            self.universe, self._pair_start, self.pairs, opened, self.market, watermark_us,
+            self.terms.max_age_us, out_int, out_float,
         )  # fmt: skip
         parts.append((out_int[:, :count], out_float[:, :count]))
         ints = np.concatenate([part[0] for part in parts], axis=1)
         floats = np.concatenate([part[1] for part in parts], axis=1)
-        int_names = ("time_us", "status", "buy", "sell", "buy_age_us", "sell_age_us", "since_us")
-        float_names = (
-            "buy_price", "sell_price", "conversion_rate", "gross_bps", "fees_bps", "quantity",
-        )  # fmt: skip
         return {
-            **dict(zip(int_names, ints, strict=True)),
-            **dict(zip(float_names, floats, strict=True)),
+            **dict(zip(INT_COLUMNS, ints, strict=True)),
+            **dict(zip(FLOAT_COLUMNS, floats, strict=True)),
         }
+
+
+def _room_for(rows: int) -> tuple[Int64Array, Float64Array]:
+    return (
+        np.empty((len(INT_COLUMNS), rows), np.int64),
+        np.empty((len(FLOAT_COLUMNS), rows), np.float64),
+    )

@@ -53,7 +53,7 @@ def _study(
                 buy = universe.members[m]
                 for n in range(first, last):
                     sell = universe.members[n]
-                    rate, gross_bps, fees_bps = spread(
+                    rate, gross_bps, fees_bps, _, _ = spread(
                         universe,
                         buy,
                         sell,

@@ -9,9 +9,11 @@ from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.analytics.compiled import RAW
+from marketlake.analytics.depth.walk import BUY, SELL
 from marketlake.analytics.spreads.universe import Universe
 
 BPS: Final = 1e4
+NO_LEG: Final = -1
 
 
 @njit(**RAW)
@@ -26,13 +28,13 @@ def _direct(
     time_us: Int64Array,
     now_us: int,
     max_age_us: int,
-) -> tuple[float, float]:
-    """Rate and fee of one conversion; NaN where no venue quotes it freshly.
+) -> tuple[float, float, int]:
+    """Rate, fee and leg of one conversion; NaN where no venue quotes it freshly.
 
     The venue of the sale comes first, then that of the purchase, then the freshest of the others.
     """
     pair = sold * universe.currencies + bought
-    best_rate, best_fee, best_rank, best_time = np.nan, 0.0, -1, 0
+    best_rate, best_fee, best_leg, best_rank, best_time = np.nan, 0.0, NO_LEG, -1, 0
     for k in range(universe.converter_start[pair], universe.converter_start[pair + 1]):
         i = universe.converters[k]
         price = 1.0 / ask[i] if universe.inverse[k] else bid[i]
@@ -45,7 +47,8 @@ def _direct(
             rank = 1
         if rank > best_rank or (rank == best_rank and time_us[i] > best_time):
             best_rate, best_fee, best_rank, best_time = price, universe.fee_bps[i], rank, time_us[i]
-    return best_rate, best_fee
+            best_leg = 2 * i + (BUY if universe.inverse[k] else SELL)
+    return best_rate, best_fee, best_leg
 
 
 @njit(**RAW)
@@ -60,33 +63,36 @@ def conversion(
     time_us: Int64Array,
     now_us: int,
     max_age_us: int,
-) -> tuple[float, float]:
-    """Units of ``bought`` for one ``sold``, and the fee in bps; directly or by one step between.
+) -> tuple[float, float, int, int]:
+    """Units of ``bought`` for one ``sold``, directly or by one step between, and what it takes.
 
     Returns
     -------
-    tuple of float
-        NaN as the rate where there is no way.
+    tuple
+        Rate (NaN where there is no way), taker fees in bps, and the codes of up to two legs,
+        ``NO_LEG`` for one that is not needed.
     """
     if sold == bought:
-        return 1.0, 0.0
-    rate, fee = _direct(universe, sold, bought, near, far, bid, ask, time_us, now_us, max_age_us)
+        return 1.0, 0.0, NO_LEG, NO_LEG
+    rate, fee, leg = _direct(
+        universe, sold, bought, near, far, bid, ask, time_us, now_us, max_age_us
+    )
     if rate > 0.0:
-        return rate, fee
+        return rate, fee, leg, NO_LEG
     for between in universe.money:
         if between in (sold, bought):
             continue
-        first, fee_1 = _direct(
+        first, fee_1, leg_1 = _direct(
             universe, sold, between, near, far, bid, ask, time_us, now_us, max_age_us
         )
         if not first > 0.0:
             continue
-        second, fee_2 = _direct(
+        second, fee_2, leg_2 = _direct(
             universe, between, bought, near, far, bid, ask, time_us, now_us, max_age_us
         )
         if second > 0.0:
-            return first * second, fee_1 + fee_2
-    return np.nan, 0.0
+            return first * second, fee_1 + fee_2, leg_1, leg_2
+    return np.nan, 0.0, NO_LEG, NO_LEG
 
 
 @njit(**RAW)
@@ -99,7 +105,7 @@ def spread(
     time_us: Int64Array,
     now_us: int,
     max_age_us: int,
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, int, int]:
     """Conversion rate, gross bps and fees in bps of buying here and selling there.
 
     ``gross = bid_sell * rate / ask_buy - 1``, ``rate`` being units of the buy's quote currency
@@ -107,17 +113,18 @@ def spread(
 
     Returns
     -------
-    tuple of float
-        NaN as the rate where a price is absent or old, or no conversion is quoted.
+    tuple
+        NaN as the rate where a price is absent or old, or no conversion is quoted; last the legs
+        of the conversion, as :func:`conversion` gives them.
     """
-    absent = (np.nan, np.nan, np.nan)
+    absent = (np.nan, np.nan, np.nan, NO_LEG, NO_LEG)
     if universe.venue[buy] == universe.venue[sell]:
         return absent
     if now_us - time_us[buy] > max_age_us or now_us - time_us[sell] > max_age_us:
         return absent
     if not ask[buy] > 0.0 or not bid[sell] > 0.0:
         return absent
-    rate, fee = conversion(
+    rate, fee, leg_1, leg_2 = conversion(
         universe,
         universe.quote[sell],
         universe.quote[buy],
@@ -132,4 +139,5 @@ def spread(
     if not rate > 0.0:
         return absent
     gross_bps = (bid[sell] * rate / ask[buy] - 1.0) * BPS
-    return rate, gross_bps, universe.fee_bps[buy] + universe.fee_bps[sell] + fee
+    fees_bps = universe.fee_bps[buy] + universe.fee_bps[sell] + fee
+    return rate, gross_bps, fees_bps, leg_1, leg_2

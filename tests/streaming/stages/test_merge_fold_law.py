@@ -11,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from marketlake.analytics.arrays import pack_arrays, row_count, take
+from marketlake.analytics.depth.market import NO_TRANSIT_US
 from marketlake.settings.model import SpreadSettings
 from streaming.stages.families import INTERVALS
 from streaming.stages.merge_fold import MergeEvents, MergeFold
@@ -19,19 +20,23 @@ NAMES = (
     ("binance", "BTC-USDT"), ("okx", "BTC-USDT"), ("coinbase", "BTC-USD"), ("kraken", "BTC-USD"),
     ("kraken", "BTC-USDC"), ("binance", "USDC-USDT"), ("coinbase", "USDC-USD"),
     ("kraken", "USDT-USD"), ("binance", "BTC-USDT-PERP"), ("okx", "ETH-USDT"),
-    ("binance", "ETH-USDT"),
+    ("binance", "ETH-USDT"), ("binance", "ETH-BTC"),
 )  # fmt: skip
 PRICE = {"BTC": 95_000.0, "ETH": 3_000.0, "USDC": 1.0, "USDT": 1.0}
+DEPTH = 3
 T0 = 1_736_949_600_000_000
 SPAN_US = 20_000_000
 SETTINGS = SpreadSettings(
-    uniform_taker_fee_bps=1.0, max_quote_age_ms=1_500, max_close_age_ms=4_000, min_notional=100.0
-)
+    uniform_taker_fee_bps=1.0, max_quote_age_ms=1_500, max_close_age_ms=4_000, min_notional=100.0,
+    depth_levels=DEPTH, slippage_bps=0.2, triangle_intervals=("1s", "1m"), min_close_notional=0.0,
+    basis_interval="1s", withdrawal_fees={"okx/BTC": 1e-7, "binance/USDT": 1e-3},
+)  # fmt: skip
 BARS, TOPS = ("trades-0", "trades-1", "bars-0"), ("quotes-0", "quotes-1", "books-0")
 
 
 def prices(rng, codes):
-    level = np.array([PRICE[NAMES[c][1].split("-")[0]] for c in codes])
+    pairs = [NAMES[c][1].split("-")[:2] for c in codes]
+    level = np.array([PRICE[base] / PRICE.get(quote, 1.0) for base, quote in pairs])
     return level * np.exp(rng.normal(scale=5e-4, size=codes.size))
 
 
@@ -57,19 +62,38 @@ def tops_of(rng, name, codes):
     instrument = rng.choice(codes, n).astype(np.int64)
     mid, half = prices(rng, instrument), rng.choice([1e-5, 1e-4, 5e-4], n)
     bid, ask = mid * (1 - half), mid * (1 + half)
+    sizes = rng.choice([1e-4, 1.0, 100.0], (2, n))
+    levels = {}
     if name.startswith("books"):
         bid[rng.random(n) < 0.1] = np.nan
+        levels["levels"] = book_levels(rng, bid, sizes[0], ask, sizes[1])
     return {
+        **levels,
         "time_us": time_us,
+        "transit_us": rng.choice(
+            [2_000, 30_000, 2_500_000, NO_TRANSIT_US], n, p=[0.6, 0.3, 0.05, 0.05]
+        ),
         "instrument": instrument,
         "sequence": np.arange(n),
         "content": rng.integers(0, 2**63, n).astype(np.uint64),
         "bid_price": bid,
-        "bid_quantity": rng.choice([1e-4, 1.0, 100.0], n),
+        "bid_quantity": sizes[0],
         "ask_price": ask,
-        "ask_quantity": rng.choice([1e-4, 1.0, 100.0], n),
-        "event": np.full(n, int(name.startswith("quotes")), np.int64),
+        "ask_quantity": sizes[1],
+        "event": np.full(n, int(name.startswith("quotes")), np.int8),
     }
+
+
+def book_levels(rng, bid, bid_size, ask, ask_size):
+    """Levels behind the best prices; the last is at times absent."""
+    levels = np.empty((bid.size, 4, DEPTH))
+    for at, best, size, sign in ((0, bid, bid_size, -1), (2, ask, ask_size, 1)):
+        steps = np.cumsum(rng.uniform(1e-5, 4e-4, (bid.size, DEPTH)), axis=1)
+        levels[:, at] = best[:, None] * (1 + sign * (steps - steps[:, :1]))
+        levels[:, at + 1] = rng.choice([1e-4, 1.0, 100.0], (bid.size, DEPTH))
+        levels[:, at + 1, 0] = size
+    levels[rng.random(bid.size) < 0.2, :, DEPTH - 1] = np.nan
+    return levels
 
 
 @cache
@@ -100,8 +124,19 @@ class Rows:
 
     def __init__(self):
         self.indicative, self.executable, self.ids = [], [], []
+        self.triangle_studies, self.triangles, self.basis = [], [], []
 
     def take(self, output):
+        for kind in ("triangle_studies", "triangles"):
+            columns = getattr(output, kind)
+            for i in range(row_count(columns)):
+                cycle = output.cycles[int(columns["cycle"][i])]
+                rest = {k: v[i].tobytes() for k, v in columns.items() if k != "cycle"}
+                getattr(self, kind).append((cycle.venue, cycle.text, sorted(rest.items())))
+        for i in range(row_count(output.basis)):
+            names = [output.instruments[int(output.basis[k][i])] for k in ("spot", "perp")]
+            rest = {k: v[i].tobytes() for k, v in output.basis.items() if k not in ("spot", "perp")}
+            self.basis.append(([i.instrument for i in names], sorted(rest.items())))
         for kind in ("indicative", "executable"):
             columns = getattr(output, kind)
             for i in range(row_count(columns)):
@@ -118,7 +153,10 @@ class Rows:
         return self.indicative[at][0]
 
     def done(self):
-        return sorted(self.indicative), sorted(self.executable)
+        return (
+            sorted(self.indicative), sorted(self.executable), sorted(self.triangle_studies),
+            sorted(self.triangles), sorted(self.basis),
+        )  # fmt: skip
 
 
 def fold_all(seed, batches, *, shuffle=None, restart=False):
@@ -172,17 +210,20 @@ def test_any_batches_and_any_order_of_parts_give_the_same_bits(data, seed):
     shuffle = np.random.default_rng(data.draw(st.integers(0, 99)))
     out, state = fold_all(seed, batches, shuffle=shuffle, restart=data.draw(st.booleans()))
     expected, expected_state = at_once(seed)
-    assert out.done()[0] == expected[0]
-    assert out.done()[1] == expected[1]
+    for found, wanted in zip(out.done(), expected, strict=True):
+        assert found == wanted
     assert state == expected_state
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_events_hold_what_the_law_is_about(seed):
-    (indicative, executable), _ = at_once(seed)
+    (indicative, executable, studies, triangles, basis), _ = at_once(seed)
     assert len(indicative) > 30
-    statuses = [dict(rest)["status"][0] for _, _, rest in executable]
-    assert {0, 1, 2} <= set(statuses)
+    for rows in (executable, triangles):
+        statuses = [dict(rest)["status"][0] for *_, rest in rows]
+        assert {0, 1, 2} <= set(statuses)
+    assert len(studies) > 1
+    assert len(basis) > 8
     out, _ = fold_all(seed, [last_watermarks(seed)])
     assert len(set(out.ids)) == len(out.ids), "one row a moment and opportunity or study"
 

@@ -1,4 +1,7 @@
-"""Spreads as a person would compute them: dictionaries, no arrays, nothing of the folds."""
+"""Spreads as a person would compute them: dictionaries, no arrays, nothing of the folds.
+
+Prices only: no depth, so that a quantity is what the smallest of the best prices allows.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +34,26 @@ class Prices:
                 continue
             if (i.base, i.quote) == (sold, bought):
                 rate = self.quoted[code]["bid"]
+                takes = self.quoted[code].get("bid_size", math.inf)
             elif (i.quote, i.base) == (sold, bought):
                 rate = 1.0 / self.quoted[code]["ask"]
+                takes = self.quoted[code].get("ask_size", math.inf) * self.quoted[code]["ask"]
             else:
                 continue
             if not rate > 0:
                 continue
             rank = 2 if i.venue == far else 1 if i.venue == near else 0
-            found.append((-rank, -self.quoted[code]["time"], code, rate, i.taker_fee_bps))
+            placed = (-rank, -self.quoted[code]["time"], code)
+            leg = (code, "sell" if i.base == sold else "buy")
+            found.append((*placed, rate, i.taker_fee_bps, takes, [leg]))
         if not found:
             return None
-        *_, rate, fee = min(found)
-        return rate, fee
+        return min(found)[3:]
 
     def convert(self, sold, bought, near, far, now_us):
+        """Rate, fee, how much of what is sold can be converted, and the legs it takes."""
         if sold == bought:
-            return 1.0, 0.0
+            return 1.0, 0.0, math.inf, []
         direct = self.direct(sold, bought, near, far, now_us)
         if direct is not None:
             return direct
@@ -56,11 +63,12 @@ class Prices:
             one = self.direct(sold, between, near, far, now_us)
             two = self.direct(between, bought, near, far, now_us)
             if one and two:
-                return one[0] * two[0], one[1] + two[1]
+                takes = min(one[2], two[2] / one[0])
+                return one[0] * two[0], one[1] + two[1], takes, one[3] + two[3]
         return None
 
     def spread(self, buy, sell, now_us):
-        """Rate, gross and fees in bps; None where there is no such trade."""
+        """Rate, gross and fees in bps, what can be converted and how; None without a trade."""
         here, there = self.instruments[buy], self.instruments[sell]
         if here.venue == there.venue:
             return None
@@ -72,9 +80,9 @@ class Prices:
         way = self.convert(there.quote, here.quote, here.venue, there.venue, now_us)
         if way is None:
             return None
-        rate, fee = way
+        rate, fee, takes, legs = way
         gross = (bid * rate / ask - 1.0) * 1e4
-        return rate, gross, here.taker_fee_bps + there.taker_fee_bps + fee
+        return rate, gross, here.taker_fee_bps + there.taker_fee_bps + fee, takes, legs
 
 
 class Hunter:
@@ -122,8 +130,9 @@ class Hunter:
         found = self.prices.spread(buy, sell, now_us)
         pays = False
         if found is not None:
-            rate, gross, fees = found
-            size = min(quoted[buy]["ask_size"], quoted[sell]["bid_size"])
+            rate, gross, fees, takes, _ = found
+            sizes = quoted[buy]["ask_size"], quoted[sell]["bid_size"]
+            size = min(*sizes, takes / quoted[sell]["bid"])
             figures = (quoted[buy]["ask"], quoted[sell]["bid"], rate, gross, fees, size)
             net = gross - fees
             pays = net > self.min_net_bps and size * quoted[buy]["ask"] >= self.min_notional

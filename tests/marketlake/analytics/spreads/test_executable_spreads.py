@@ -7,8 +7,11 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from marketlake.analytics.spreads.executable import PAIR_WIDTH, STATUS, ExecutableSpreads
-from marketlake.analytics.spreads.indicative import NO_CLOSE_US
+from marketlake.analytics.depth.market import empty_market, top_rows
+from marketlake.analytics.depth.opportunity import STATUS
+from marketlake.analytics.depth.terms import Terms
+from marketlake.analytics.spreads.executable import ExecutableSpreads
+from marketlake.analytics.spreads.pair import PAIR_WIDTH
 from marketlake.analytics.spreads.universe import build_universe
 from marketlake.contracts.instruments import resolve, with_fee
 
@@ -34,10 +37,10 @@ def fresh(listed, *, min_net_bps=0.0, min_notional=10.0, max_age_us=MAX_AGE_US):
     universe, _ = build_universe(listed)
     n = len(listed)
     pairs = int((np.diff(universe.member_start) ** 2).sum())
-    return ExecutableSpreads(
-        universe, max_age_us, min_net_bps, min_notional, np.full((4, n), np.nan),
-        np.full(n, NO_CLOSE_US), np.zeros((pairs, PAIR_WIDTH)),
-    )  # fmt: skip
+    terms = Terms(
+        max_age_us, 10**9, min_net_bps, 0.0, 0.0, np.full(n, min_notional), np.zeros(n), np.zeros(n)
+    )
+    return ExecutableSpreads(universe, terms, empty_market(n, 3), np.zeros((pairs, PAIR_WIDTH)))
 
 
 def columns(quotes):
@@ -45,7 +48,7 @@ def columns(quotes):
     names = ("time_us", "instrument", "bid_price", "bid_quantity", "ask_price", "ask_quantity")
     kinds = (np.int64, np.int64, *[np.float64] * 4)
     values = zip(*quotes, strict=True) if quotes else [[]] * 6
-    return {n: np.array(v, k) for n, v, k in zip(names, values, kinds, strict=True)}
+    return top_rows({n: np.array(v, k) for n, v, k in zip(names, values, kinds, strict=True)}, 3)
 
 
 FIELDS = (
@@ -146,13 +149,11 @@ def test_cut_between_moments_with_state_copied_it_gives_the_same(seed):
         at += size
         watermark_us = moments[at][0][0] if at < len(moments) else last_us
         found += listed_rows(fold.step(columns(part), watermark_us))
-        fold = ExecutableSpreads(
-            fold.universe, MAX_AGE_US, 0.0, 10.0, fold.tops.copy(), fold.time_us.copy(),
-            fold.pairs.copy(),
-        )  # fmt: skip
+        fold = ExecutableSpreads(fold.universe, fold.terms, fold.market.copy(), fold.pairs.copy())
     assert sorted(found) == expected
     np.testing.assert_array_equal(fold.pairs[:, 0], whole.pairs[:, 0])
-    np.testing.assert_array_equal(fold.tops, whole.tops)
+    for mine, theirs in zip(fold.market, whole.market, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 TWO = [("binance", "BTC-USDT"), ("okx", "BTC-USDT")]

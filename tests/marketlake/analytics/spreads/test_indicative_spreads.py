@@ -61,7 +61,7 @@ def plainly(listed, bars):
                     if found and (best is None or found[1] - found[2] > best[0]):
                         best = found[1] - found[2], buy, sell, found
             if best:
-                _, buy, sell, (rate, gross, fees) = best
+                _, buy, sell, (rate, gross, fees, *_) = best
                 quoted = prices.quoted
                 ages = (now_us - quoted[buy]["time"], now_us - quoted[sell]["time"])
                 closes = (quoted[buy]["ask"], quoted[sell]["bid"])

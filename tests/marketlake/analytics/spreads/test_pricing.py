@@ -32,13 +32,14 @@ class Market:
     def convert(self, sold, bought, near="binance", far="okx"):
         place = [self.currencies.index(a) for a in (sold, bought)]
         venues = [self.venues.get(v, -1) for v in (near, far)]
-        return conversion(
+        found = conversion(
             self.universe, *place, *venues, self.bid, self.ask, self.times, NOW, MAX_AGE_US
         )
+        return found[:2]
 
     def spread(self, buy, sell):
         codes = [self.names.index(name) for name in (buy, sell)]
-        return spread(self.universe, *codes, self.bid, self.ask, self.times, NOW, MAX_AGE_US)
+        return spread(self.universe, *codes, self.bid, self.ask, self.times, NOW, MAX_AGE_US)[:3]
 
 
 def test_a_currency_is_itself():

@@ -1,0 +1,1 @@
+"""What may be traded now: the last known book of each instrument, and walks through several."""
