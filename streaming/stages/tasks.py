@@ -29,6 +29,7 @@ from streaming.stages.messages import (
     StateFile,
     bucket_of,
     merged_watermark_us,
+    venue_bucket,
 )
 from streaming.stages.state_files import read_state, write_state
 from streaming.stages.worker import lighten
