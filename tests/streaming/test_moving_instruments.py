@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +24,17 @@ from streaming.pipeline import PIPELINE
 from streaming.runner import StreamRunner
 from streaming.sources.kafka import KafkaSource
 
-from .lakes import COMPARED, Message, fill, publish, send, settings_with
+from .crashes import kill_group, start_driver
+from .lakes import (
+    COMPARED,
+    Message,
+    assert_same,
+    assert_same_state,
+    fill,
+    publish,
+    send,
+    settings_with,
+)
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
@@ -164,3 +175,23 @@ def test_a_restart_knows_which_lane_an_instrument_belongs_to(
         name = f"{table.layer}.{table.name}"
         query = f"SELECT {key} FROM {name} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
         assert not rows.sql(query).fetchall(), name
+
+
+def test_killed_around_the_joining_of_lanes(
+    spark: SparkSession, broker: EmbeddedBroker, messages: list[Message], tmp_path: Path
+):
+    keyless = [(kind, None, value) for kind, _, value in messages[:12_000]]
+    source = publish(broker, keyless, partitions=2)
+    settings = settings_with(max_offsets_per_batch=3_000)
+    fill(spark, source, tmp_path / "undisturbed", settings)
+    lake = tmp_path / "lake"
+    # The first batch to be decided is that which joins the lanes; the second has the messages.
+    for point, count in (("manifest", 1), ("before manifest", 1), ("bronze/events", 1)):
+        process = start_driver(source, lake, 3_000, point, count)
+        assert process.wait(timeout=300) == -signal.SIGKILL
+        kill_group(process)
+    kinds = [manifest.kind for manifest in manifests_of(lake)]
+    assert kinds == ["lanes", "messages"]
+    fill(spark, source, lake, settings)
+    assert_same(tmp_path / "undisturbed", lake)
+    assert_same_state(tmp_path / "undisturbed", lake)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,12 +20,12 @@ from spark_jobs.reconcile_command import reconcile
 from streaming.pipeline import PIPELINE
 
 from .chaos import Campaign
+from .crashes import kill_group, start_driver
 from .deaths import Hit, LakeAtDeath, files_of
 from .lakes import assert_same, assert_same_state, fill, market_messages, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
-DRIVER = Path(__file__).with_name("crash_driver.py")
 KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 OFFSETS = 2_000
@@ -44,22 +41,6 @@ def undisturbed(spark: SparkSession, source: str, tmp_path_factory) -> Path:
     lake = tmp_path_factory.mktemp("undisturbed") / "lake"
     fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
     return lake
-
-
-def start(source: str, lake: Path, point: str, count: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, str(DRIVER), source, str(lake), str(OFFSETS), point, str(count)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    # The driver is dead; its JVM and workers follow it, but not at once.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.mark.timeout(300 + 120 * KILLS)
@@ -87,7 +68,7 @@ def test_a_dead_lake_shows_what_its_writer_was_at(
     ]
     for point, count, hit in deaths:
         before = files_of(str(lake))
-        process = start(source, lake, point, count)
+        process = start_driver(source, lake, OFFSETS, point, count)
         assert process.wait(timeout=300) == -signal.SIGKILL
         kill_group(process)
         found = LakeAtDeath(str(lake), before)
@@ -105,7 +86,7 @@ def test_a_decided_batch_is_finished_without_its_messages(
     spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
 ):
     lake = tmp_path / "lake"
-    process = start(source, lake, "silver/trades", 1)
+    process = start_driver(source, lake, OFFSETS, "silver/trades", 1)
     assert process.wait(timeout=300) == -signal.SIGKILL
     kill_group(process)
     manifests = Manifests(Storage(str(lake)), PIPELINE)

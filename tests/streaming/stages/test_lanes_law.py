@@ -268,6 +268,7 @@ def test_what_changed_applied_to_what_was_gives_what_is(event_type, tmp_path):
             # As after a restart: what is written next follows what was read.
             fold = LaneFold(event_type, wire_streams.SETTINGS)
             fold.restore(read_state(storage, paths))
-    # Of four messages a few rows were written, and of none only that of the whole lane.
-    assert 1 < rows[1] < rows[0]
+    # Of four messages few rows were written, of none only that of the whole lane.
+    assert rows[1] < rows[0]
     assert rows[2] == 1
+    assert rows[3] > 1
