@@ -143,12 +143,12 @@ def _sample(
             spot_quantity, price, contracts = (
                 market.bid_quantity[spot], market.ask[perp], market.ask_quantity[perp],
             )  # fmt: skip
-        out_int[0, count], out_int[1, count], out_int[2, count] = at_us, spot, perp
-        out_int[3, count] = at_us - oldest_us
-        out_float[0, count], out_float[1, count] = mid[spot], mid[perp]
-        out_float[2, count], out_float[3, count] = rate, premium * BPS
-        out_float[4, count], out_float[5, count] = carry, spot_quantity
-        out_float[6, count] = in_base(contracts, price, pairs.contract_size[k], pairs.inverse[k])
+        out_int[count, 0], out_int[count, 1], out_int[count, 2] = at_us, spot, perp
+        out_int[count, 3] = at_us - oldest_us
+        out_float[count, 0], out_float[count, 1] = mid[spot], mid[perp]
+        out_float[count, 2], out_float[count, 3] = rate, premium * BPS
+        out_float[count, 4], out_float[count, 5] = carry, spot_quantity
+        out_float[count, 6] = in_base(contracts, price, pairs.contract_size[k], pairs.inverse[k])
         count += 1
     return count
 
@@ -171,7 +171,7 @@ def _scan(
                 # Nothing is fresh at any end of an interval from there until this row.
                 clock[_NEXT] = after_us
                 break
-            if count + pairs.spot.size > out_int.shape[1]:
+            if count + pairs.spot.size > out_int.shape[0]:
                 return row, count
             count = _sample(
                 universe, pairs, market, mid, clock[_NEXT], max_age_us, count, out_int, out_float
@@ -223,7 +223,7 @@ class Basis:
                 self.interval_us, self.max_age_us, out_int, out_float,
             )  # fmt: skip
             done += taken
-            parts.append((out_int[:, :count], out_float[:, :count]))
+            parts.append((out_int[:count], out_float[:count]))
         fresh_until_us = min(watermark_us, int(self.clock[_LATEST]) + self.max_age_us)
         while NEVER_US < self.clock[_NEXT] <= fresh_until_us:
             out_int, out_float = _room_for(self.pairs.spot.size)
@@ -232,13 +232,13 @@ class Basis:
                 self.max_age_us, 0, out_int, out_float,
             )  # fmt: skip
             self.clock[_NEXT] += self.interval_us
-            parts.append((out_int[:, :count], out_float[:, :count]))
+            parts.append((out_int[:count], out_float[:count]))
         parts.append(_room_for(0))
-        ints = np.concatenate([part[0] for part in parts], axis=1)
-        floats = np.concatenate([part[1] for part in parts], axis=1)
+        ints = np.concatenate([part[0] for part in parts])
+        floats = np.concatenate([part[1] for part in parts])
         return {
-            **dict(zip(INT_COLUMNS, ints, strict=True)),
-            **dict(zip(FLOAT_COLUMNS, floats, strict=True)),
+            **dict(zip(INT_COLUMNS, np.ascontiguousarray(ints.T), strict=True)),
+            **dict(zip(FLOAT_COLUMNS, np.ascontiguousarray(floats.T), strict=True)),
         }
 
 
@@ -249,6 +249,6 @@ def new_clock() -> Int64Array:
 
 def _room_for(rows: int) -> tuple[Int64Array, Float64Array]:
     return (
-        np.empty((len(INT_COLUMNS), rows), np.int64),
-        np.empty((len(FLOAT_COLUMNS), rows), np.float64),
+        np.empty((rows, len(INT_COLUMNS)), np.int64),
+        np.empty((rows, len(FLOAT_COLUMNS))),
     )

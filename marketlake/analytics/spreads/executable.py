@@ -116,7 +116,7 @@ def _scan(
         now_us, stop = at_us[start], start
         while stop < at_us.size and at_us[stop] == now_us:
             stop += 1
-        if count + _room(universe, instrument, start, stop) > out_int.shape[1]:
+        if count + _room(universe, instrument, start, stop) > out_int.shape[0]:
             return start, count
         for row in range(start, stop):
             base = universe.base[instrument[row]]
@@ -202,23 +202,23 @@ class ExecutableSpreads:
             # One moment may give more than the buffer holds; then it needs a larger one.
             width = width if taken else 2 * width
             done += taken
-            parts.append((out_int[:, :count], out_float[:, :count]))
+            parts.append((out_int[:count], out_float[:count]))
         out_int, out_float = _room_for(int(opened.sum()))
         count = _expire_all(
             self.universe, self._pair_start, self.pairs, opened, self.market, watermark_us,
             self.terms.max_age_us, out_int, out_float,
         )  # fmt: skip
-        parts.append((out_int[:, :count], out_float[:, :count]))
-        ints = np.concatenate([part[0] for part in parts], axis=1)
-        floats = np.concatenate([part[1] for part in parts], axis=1)
+        parts.append((out_int[:count], out_float[:count]))
+        ints = np.concatenate([part[0] for part in parts])
+        floats = np.concatenate([part[1] for part in parts])
         return {
-            **dict(zip(INT_COLUMNS, ints, strict=True)),
-            **dict(zip(FLOAT_COLUMNS, floats, strict=True)),
+            **dict(zip(INT_COLUMNS, np.ascontiguousarray(ints.T), strict=True)),
+            **dict(zip(FLOAT_COLUMNS, np.ascontiguousarray(floats.T), strict=True)),
         }
 
 
 def _room_for(rows: int) -> tuple[Int64Array, Float64Array]:
     return (
-        np.empty((len(INT_COLUMNS), rows), np.int64),
-        np.empty((len(FLOAT_COLUMNS), rows), np.float64),
+        np.empty((rows, len(INT_COLUMNS)), np.int64),
+        np.empty((rows, len(FLOAT_COLUMNS))),
     )

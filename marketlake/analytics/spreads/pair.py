@@ -52,23 +52,23 @@ FLOAT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@njit(**RAW)
+@njit(inline="always", **RAW)
 def emit_pair(
     pairs: Float64Array, pair: int, status: int, now_us: int, buy: int, sell: int,
     market: Market, count: int, out_int: Int64Array, out_float: Float64Array,
 ) -> int:  # fmt: skip
     """Write a row of what is known of an opportunity; give the number of rows then."""
     state = pairs[pair]
-    out_int[0, count], out_int[1, count] = now_us, status
-    out_int[2, count], out_int[3, count] = buy, sell
-    out_int[4, count] = now_us - market.time_us[buy]
-    out_int[5, count] = now_us - market.time_us[sell]
-    out_int[6, count] = np.int64(state[SINCE])
-    out_float[0, count], out_float[1, count] = state[_BUY_PRICE], state[_SELL_PRICE]
-    out_float[2, count], out_float[3, count] = state[_RATE], state[_GROSS]
-    out_float[4, count], out_float[5, count] = state[_FEES], state[_COSTS]
-    out_float[6, count], out_float[7, count] = state[_QUANTITY], state[PEAK]
-    out_float[8, count], out_float[9, count] = state[CAPACITY], state[_CAPACITY_NOTIONAL]
+    out_int[count, 0], out_int[count, 1] = now_us, status
+    out_int[count, 2], out_int[count, 3] = buy, sell
+    out_int[count, 4] = now_us - market.time_us[buy]
+    out_int[count, 5] = now_us - market.time_us[sell]
+    out_int[count, 6] = np.int64(state[SINCE])
+    out_float[count, 0], out_float[count, 1] = state[_BUY_PRICE], state[_SELL_PRICE]
+    out_float[count, 2], out_float[count, 3] = state[_RATE], state[_GROSS]
+    out_float[count, 4], out_float[count, 5] = state[_FEES], state[_COSTS]
+    out_float[count, 6], out_float[count, 7] = state[_QUANTITY], state[PEAK]
+    out_float[count, 8], out_float[count, 9] = state[CAPACITY], state[_CAPACITY_NOTIONAL]
     return count + 1
 
 
@@ -140,7 +140,7 @@ def price_pair(
     return count
 
 
-@njit(**RAW)
+@njit(inline="always", **RAW)
 def may_pay(universe: Universe, buy: int, sell: int, market: Market, terms: Terms) -> bool:
     """Tell by the best prices alone whether a pair needs a look; True where quotes differ.
 

@@ -71,11 +71,11 @@ def _emit(
     out_int: Int64Array, out_float: Float64Array,
 ) -> int:  # fmt: skip
     state = states[c]
-    out_int[0, count], out_int[1, count], out_int[2, count] = now_us, status, c
-    out_int[3, count], out_int[4, count] = now_us - oldest_us, np.int64(state[SINCE])
-    out_float[0, count], out_float[1, count] = state[_GROSS], state[_FEES]
-    out_float[2, count], out_float[3, count] = state[_COSTS], state[_QUANTITY]
-    out_float[4, count], out_float[5, count] = state[PEAK], state[CAPACITY]
+    out_int[count, 0], out_int[count, 1], out_int[count, 2] = now_us, status, c
+    out_int[count, 3], out_int[count, 4] = now_us - oldest_us, np.int64(state[SINCE])
+    out_float[count, 0], out_float[count, 1] = state[_GROSS], state[_FEES]
+    out_float[count, 2], out_float[count, 3] = state[_COSTS], state[_QUANTITY]
+    out_float[count, 4], out_float[count, 5] = state[PEAK], state[CAPACITY]
     return count + 1
 
 
@@ -180,7 +180,7 @@ def _scan(
             i = rows.instrument[stop]
             need += cycles.touch_start[i + 1] - cycles.touch_start[i]
             stop += 1
-        if count + need > out_int.shape[1]:
+        if count + need > out_int.shape[0]:
             return start, count, next_us
         if now_us > next_us:
             count, next_us = _expire(
@@ -248,22 +248,22 @@ class ExecutableTriangles:
             # One moment may give more than the buffer holds; then it needs a larger one.
             width = width if taken else 2 * width
             done += taken
-            parts.append((out_int[:, :count], out_float[:, :count]))
+            parts.append((out_int[:count], out_float[:count]))
         out_int, out_float = _room_for(int((self.states[:, SINCE] > 0).sum()))
         count, _ = _expire(
             *arrays, self.market, watermark_us, self.terms.max_age_us, 0, out_int, out_float
         )
-        parts.append((out_int[:, :count], out_float[:, :count]))
-        ints = np.concatenate([part[0] for part in parts], axis=1)
-        floats = np.concatenate([part[1] for part in parts], axis=1)
+        parts.append((out_int[:count], out_float[:count]))
+        ints = np.concatenate([part[0] for part in parts])
+        floats = np.concatenate([part[1] for part in parts])
         return {
-            **dict(zip(INT_COLUMNS, ints, strict=True)),
-            **dict(zip(FLOAT_COLUMNS, floats, strict=True)),
+            **dict(zip(INT_COLUMNS, np.ascontiguousarray(ints.T), strict=True)),
+            **dict(zip(FLOAT_COLUMNS, np.ascontiguousarray(floats.T), strict=True)),
         }
 
 
 def _room_for(rows: int) -> tuple[Int64Array, Float64Array]:
     return (
-        np.empty((len(INT_COLUMNS), rows), np.int64),
-        np.empty((len(FLOAT_COLUMNS), rows), np.float64),
+        np.empty((rows, len(INT_COLUMNS)), np.int64),
+        np.empty((rows, len(FLOAT_COLUMNS))),
     )

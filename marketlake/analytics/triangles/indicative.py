@@ -80,7 +80,7 @@ def _study(
         if not studied[interval[start]]:
             start = stop
             continue
-        if count + need > out_int.shape[1]:
+        if count + need > out_int.shape[0]:
             return start, count
         for row in range(start, stop):
             i = instrument[row]
@@ -94,10 +94,10 @@ def _study(
                 forth, most = _round_trip(cycles, one, close, volume)
                 back, _ = _round_trip(cycles, one + 1, close, volume)
                 if most >= smallest[one]:
-                    out_int[0, count], out_int[1, count] = time_us[start], interval[start]
-                    out_int[2, count] = one if forth >= back else one + 1
-                    out_float[0, count] = (max(forth, back) - 1.0) * BPS
-                    out_float[1, count] = cycles.fees_bps[one]
+                    out_int[count, 0], out_int[count, 1] = time_us[start], interval[start]
+                    out_int[count, 2] = one if forth >= back else one + 1
+                    out_float[count, 0] = (max(forth, back) - 1.0) * BPS
+                    out_float[count, 1] = cycles.fees_bps[one]
                     count += 1
         start = stop
     return start, count
@@ -137,8 +137,8 @@ class IndicativeTriangles:
         parts: list[tuple[Int64Array, Float64Array]] = []
         done, width = 0, 4_096
         while done < columns[0].size:
-            out_int = np.empty((len(INT_COLUMNS), width), np.int64)
-            out_float = np.empty((len(FLOAT_COLUMNS), width))
+            out_int = np.empty((width, len(INT_COLUMNS)), np.int64)
+            out_float = np.empty((width, len(FLOAT_COLUMNS)))
             taken, count = _study(
                 self.cycles, self.smallest, self.studied, *(column[done:] for column in columns),
                 np.full(n, -1), np.full(self.cycles.length.size, -1), np.empty(n), np.empty(n),
@@ -147,12 +147,12 @@ class IndicativeTriangles:
             # One moment may give more than the buffer holds; then it needs a larger one.
             width = width if taken else 2 * width
             done += taken
-            parts.append((out_int[:, :count], out_float[:, :count]))
+            parts.append((out_int[:count], out_float[:count]))
         if not parts:
-            parts = [(np.empty((len(INT_COLUMNS), 0), np.int64), np.empty((len(FLOAT_COLUMNS), 0)))]
-        ints = np.concatenate([part[0] for part in parts], axis=1)
-        floats = np.concatenate([part[1] for part in parts], axis=1)
+            parts = [(np.empty((0, len(INT_COLUMNS)), np.int64), np.empty((0, len(FLOAT_COLUMNS))))]
+        ints = np.concatenate([part[0] for part in parts])
+        floats = np.concatenate([part[1] for part in parts])
         return {
-            **dict(zip(INT_COLUMNS, ints, strict=True)),
-            **dict(zip(FLOAT_COLUMNS, floats, strict=True)),
+            **dict(zip(INT_COLUMNS, np.ascontiguousarray(ints.T), strict=True)),
+            **dict(zip(FLOAT_COLUMNS, np.ascontiguousarray(floats.T), strict=True)),
         }
