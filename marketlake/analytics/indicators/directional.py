@@ -1,0 +1,223 @@
+"""Strength and direction of a trend: ADX with its two directional indicators, Aroon."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from numba import njit
+
+from marketlake.analytics.compiled import LOOP
+from marketlake.analytics.indicators.base import BarKernel, averaged
+from marketlake.analytics.kernel import Float64, Int64
+
+_AROON_HEADER = 6
+
+
+@njit(**LOOP)
+def _adx(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    period: int,
+) -> None:
+    # State: [bars taken, up to 2 * period; last high; last low; last close; rising, falling and
+    # true range, Wilder's sums; average of the directional index, a sum until it has its values].
+    alpha = 1.0 / period
+    ready = 2.0 * period
+    held = -1
+    taken, last_top, last_bottom, last = 0.0, 0.0, 0.0, 0.0
+    rising, falling, ranged, average = 0.0, 0.0, 0.0, 0.0
+    for i in range(series.size):
+        top, bottom, x = high[i], low[i], close[i]
+        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+        if not math.isfinite(top + bottom + x):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling,
+                       ranged, average)  # fmt: skip
+            held = k
+            taken, last_top, last_bottom, last = (
+                states[k, word], states[k, word + 1], states[k, word + 2], states[k, word + 3],
+            )  # fmt: skip
+            rising, falling, ranged, average = (
+                states[k, word + 4], states[k, word + 5], states[k, word + 6], states[k, word + 7],
+            )  # fmt: skip
+        before = taken
+        taken = min(before + 1.0, ready)
+        up, down = top - last_top, last_bottom - bottom
+        spread = (top if top > last else last) - (bottom if bottom < last else last)
+        last_top, last_bottom, last = top, bottom, x
+        if before == 0.0:
+            continue
+        if before >= period:
+            rising -= alpha * rising
+            falling -= alpha * falling
+            ranged -= alpha * ranged
+        rising += up if up > 0.0 and up > down else 0.0
+        falling += down if down > 0.0 and down > up else 0.0
+        ranged += spread
+        if before < period:
+            continue
+        plus = 100.0 * (rising / ranged) if ranged > 0.0 else 0.0
+        minus = 100.0 * (falling / ranged) if ranged > 0.0 else 0.0
+        both = plus + minus
+        if both > 0.0:
+            average = averaged(
+                before - period, average, 100.0 * (abs(plus - minus) / both), period, alpha
+            )
+        elif taken == ready and before < ready:
+            average /= period
+        if taken >= ready:
+            out[row, i], out[row + 1, i], out[row + 2, i] = average, plus, minus
+    if held >= 0:
+        _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling, ranged,
+               average)  # fmt: skip
+
+
+@njit(forceinline=True, **LOOP)
+def _save8(
+    states: Float64, k: int, word: int,
+    a: float, b: float, c: float, d: float, e: float, f: float, g: float, h: float,
+) -> None:  # fmt: skip
+    states[k, word], states[k, word + 1], states[k, word + 2], states[k, word + 3] = a, b, c, d
+    states[k, word + 4], states[k, word + 5], states[k, word + 6], states[k, word + 7] = e, f, g, h
+
+
+@dataclass(frozen=True, slots=True)
+class Adx(BarKernel):
+    """Average directional index of Wilder, with +DI and -DI, all from 0 to 100.
+
+    A bar's rise is what its high gained, if that is positive and more than its low fell; its fall
+    likewise. ``di = 100 * wilder(rise or fall) / wilder(true range)``, the sums being started from
+    ``period - 1`` bars and then ``sum = sum * (1 - 1 / period) + new``.
+    ``dx = 100 * abs(plus - minus) / (plus + minus)``, and ``adx`` is Wilder's average of it, started
+    from the mean of ``period`` values; a bar without direction leaves it as it was. Source: TA-Lib
+    ``ADX``, ``PLUS_DI``, ``MINUS_DI``, without an unstable period; J. W. Wilder, New Concepts in
+    Technical Trading Systems, 1978. Warm-up: ``2 * period - 1`` bars for all three. A bar whose
+    high, low or close is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    period
+        Bars, at least 2.
+    """
+
+    period: int
+    base: ClassVar = "adx"
+    parts: ClassVar = ("adx", "plus_di", "minus_di")
+    inputs: ClassVar = ("high", "low", "close")
+    loop: ClassVar = staticmethod(_adx)
+
+    def _check(self) -> None:
+        if self.period < 2:
+            msg = f"{self.name} needs period of at least 2, not {self.period}"
+            raise ValueError(msg)
+
+    @property
+    def width(self) -> int:
+        return 8
+
+    @property
+    def warm_up(self) -> int:
+        return 2 * self.period - 1
+
+
+@njit(**LOOP)
+def _to_latest_highs(states: Float64, k: int, values: int, slots: int, window: int) -> None:
+    """Write for each slot of a full block where the latest highest value from it on stands."""
+    best = window - 1
+    for j in range(window - 1, -1, -1):
+        if states[k, values + j] > states[k, values + best]:
+            best = j
+        states[k, slots + j] = best
+
+
+@njit(**LOOP)
+def _aroon(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    out: Float64,
+    row: int,
+    period: int,
+) -> None:
+    # State: [full; pos; highest of the open block; its slot; the same of the lows with their sign
+    # turned; ring of highs; where the suffixes have their highest; the same of the lows]. A slot of
+    # the block before is only read where the open block has not reached it.
+    window = period + 1
+    for i in range(series.size):
+        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+        if not math.isfinite(high[i] + low[i]):
+            continue
+        k = series[i]
+        pos = int(states[k, word + 1])
+        up = _age(states, k, word + 2, word + _AROON_HEADER, window, pos, high[i])
+        lows = word + _AROON_HEADER + 2 * window
+        down = _age(states, k, word + 4, lows, window, pos, -low[i])
+        if pos + 1 == window:
+            states[k, word], states[k, word + 1] = 1.0, 0.0
+        else:
+            states[k, word + 1] = pos + 1
+        if states[k, word] > 0.0:
+            up, down = 100.0 * ((period - up) / period), 100.0 * ((period - down) / period)
+            out[row, i], out[row + 1, i], out[row + 2, i] = up, down, up - down
+
+
+@njit(**LOOP)
+def _age(
+    states: Float64, k: int, front: int, ring: int, window: int, pos: int, x: float
+) -> float:
+    """Add ``x``; give how many bars ago the highest of the window was, the latest where equal."""
+    states[k, ring + pos] = x
+    if pos == 0 or x >= states[k, front]:
+        states[k, front], states[k, front + 1] = x, pos
+    age = pos - states[k, front + 1]
+    if pos + 1 == window:
+        _to_latest_highs(states, k, ring, ring + window, window)
+        return age
+    slot = states[k, ring + window + pos + 1]
+    if states[k, ring + int(slot)] > states[k, front]:
+        return pos + window - slot
+    return age
+
+
+@dataclass(frozen=True, slots=True)
+class Aroon(BarKernel):
+    """Aroon: how long ago the highest high and the lowest low were.
+
+    ``up = 100 * (period - bars since the highest high) / period`` of the last ``period + 1`` bars,
+    ``down`` the same of the lowest low, both from 0 to 100, the latest counting where several are
+    equal; ``oscillator = up - down``. Source: TA-Lib ``AROON`` and ``AROONOSC``; T. S. Chande, Stocks
+    & Commodities 13:9, 1995. Warm-up: ``period`` bars. A bar whose high or low is not finite is
+    skipped: NaN for that bar, and it does not count.
+
+    Parameters
+    ----------
+    period
+        Bars, at least 1.
+    """
+
+    period: int
+    base: ClassVar = "aroon"
+    parts: ClassVar = ("aroon_up", "aroon_down", "aroon_oscillator")
+    inputs: ClassVar = ("high", "low")
+    loop: ClassVar = staticmethod(_aroon)
+
+    @property
+    def width(self) -> int:
+        return _AROON_HEADER + 4 * (self.period + 1)
+
+    @property
+    def warm_up(self) -> int:
+        return self.period

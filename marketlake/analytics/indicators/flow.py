@@ -1,0 +1,335 @@
+"""Volume that goes with the price: OBV, accumulation/distribution, Chaikin's two, force index."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from numba import njit
+
+from marketlake.analytics.compiled import LOOP
+from marketlake.analytics.indicators.base import (
+    BarKernel,
+    averaged,
+    load3,
+    load4,
+    save3,
+    save4,
+)
+from marketlake.analytics.kernel import Float64, Int64
+from marketlake.analytics.windows import add_to_pair, pair_width
+
+
+@njit(**LOOP)
+def _obv(
+    states: Float64,
+    word: int,
+    series: Int64,
+    close: Float64,
+    volume: Float64,
+    out: Float64,
+    row: int,
+) -> None:
+    # State: [whether a bar was taken; last close; balance].
+    held = -1
+    taken, last, balance = 0.0, 0.0, 0.0
+    for i in range(series.size):
+        x, v = close[i], volume[i]
+        out[row, i] = math.nan
+        if not math.isfinite(x + v):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save3(states, held, word, taken, last, balance)
+            held = k
+            taken, last, balance = load3(states, k, word)
+        if taken == 0.0 or x > last:
+            balance += v
+        elif x < last:
+            balance -= v
+        taken, last = 1.0, x
+        out[row, i] = balance
+    if held >= 0:
+        save3(states, held, word, taken, last, balance)
+
+
+@dataclass(frozen=True, slots=True)
+class Obv(BarKernel):
+    """On-balance volume: volume of bars that closed higher less that of those that closed lower.
+
+    In units of the base currency, counted from the series' first bar, whose volume it starts from;
+    only its changes mean anything. Source: TA-Lib ``OBV``; J. Granville, New Key to Stock Market
+    Profits, 1963. No warm-up. A bar whose close or volume is not finite is skipped: NaN for that
+    bar.
+    """
+
+    base: ClassVar = "obv"
+    inputs: ClassVar = ("close", "volume")
+    loop: ClassVar = staticmethod(_obv)
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    @property
+    def warm_up(self) -> int:
+        return 0
+
+
+@njit(forceinline=True, **LOOP)
+def _money_flow(high: float, low: float, close: float, volume: float) -> float:
+    """Give the volume times where the close stands between low (-1) and high (1); 0 if no range."""
+    spread = high - low
+    return ((close - low) - (high - close)) / spread * volume if spread > 0.0 else 0.0
+
+
+@njit(**LOOP)
+def _ad(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    volume: Float64,
+    out: Float64,
+    row: int,
+) -> None:
+    # State: [the line].
+    held = -1
+    line = 0.0
+    for i in range(series.size):
+        top, bottom, x, v = high[i], low[i], close[i], volume[i]
+        out[row, i] = math.nan
+        if not math.isfinite(top + bottom + x + v):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                states[held, word] = line
+            held = k
+            line = states[k, word]
+        line += _money_flow(top, bottom, x, v)
+        out[row, i] = line
+    if held >= 0:
+        states[held, word] = line
+
+
+@dataclass(frozen=True, slots=True)
+class AccumulationDistribution(BarKernel):
+    """Accumulation/distribution line: volume weighted by where the close stands in the bar.
+
+    Sum since the series' first bar of ``((close - low) - (high - close)) / (high - low) * volume``,
+    0 for a bar without range; in units of the base currency, only its changes mean anything.
+    Source: TA-Lib ``AD``; M. Chaikin. No warm-up. A bar with an input that is not finite is
+    skipped: NaN for that bar.
+    """
+
+    base: ClassVar = "ad"
+    inputs: ClassVar = ("high", "low", "close", "volume")
+    loop: ClassVar = staticmethod(_ad)
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @property
+    def warm_up(self) -> int:
+        return 0
+
+
+@njit(**LOOP)
+def _chaikin(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    volume: Float64,
+    out: Float64,
+    row: int,
+    fast: int,
+    slow: int,
+) -> None:
+    # State: [bars taken, up to max(fast, slow); the line; its fast average; its slow average].
+    fast_alpha, slow_alpha = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
+    ready = max(fast, slow)
+    held = -1
+    taken, line, fast_ema, slow_ema = 0.0, 0.0, 0.0, 0.0
+    for i in range(series.size):
+        top, bottom, x, v = high[i], low[i], close[i], volume[i]
+        out[row, i] = math.nan
+        if not math.isfinite(top + bottom + x + v):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save4(states, held, word, taken, line, fast_ema, slow_ema)
+            held = k
+            taken, line, fast_ema, slow_ema = load4(states, k, word)
+        line += _money_flow(top, bottom, x, v)
+        if taken == 0.0:
+            fast_ema = slow_ema = line
+        else:
+            fast_ema += fast_alpha * (line - fast_ema)
+            slow_ema += slow_alpha * (line - slow_ema)
+        taken = min(taken + 1.0, ready)
+        if taken >= ready:
+            out[row, i] = fast_ema - slow_ema
+    if held >= 0:
+        save4(states, held, word, taken, line, fast_ema, slow_ema)
+
+
+@dataclass(frozen=True, slots=True)
+class ChaikinOscillator(BarKernel):
+    """Chaikin oscillator: fast less slow average of the accumulation/distribution line.
+
+    ``ema(fast) - ema(slow)`` of ``ad``, both started from its first value; in units of the base
+    currency. Source: TA-Lib ``ADOSC``. Warm-up: ``max(fast, slow) - 1`` bars. A bar with an input
+    that is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    fast, slow
+        Spans in bars, at least 1; 3 and 10 are usual.
+    """
+
+    fast: int
+    slow: int
+    base: ClassVar = "chaikin"
+    inputs: ClassVar = ("high", "low", "close", "volume")
+    loop: ClassVar = staticmethod(_chaikin)
+
+    @property
+    def width(self) -> int:
+        return 4
+
+    @property
+    def warm_up(self) -> int:
+        return max(self.fast, self.slow) - 1
+
+
+@njit(**LOOP)
+def _cmf(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    volume: Float64,
+    out: Float64,
+    row: int,
+    window: int,
+) -> None:
+    # State: windows of the sums of money flow and of volume.
+    for i in range(series.size):
+        top, bottom, x, v = high[i], low[i], close[i], volume[i]
+        out[row, i] = math.nan
+        if not math.isfinite(top + bottom + x + v):
+            continue
+        flow, total = add_to_pair(
+            states, series[i], word, window, _money_flow(top, bottom, x, v), v
+        )
+        if total > 0.0:
+            out[row, i] = flow / total
+
+
+@dataclass(frozen=True, slots=True)
+class ChaikinMoneyFlow(BarKernel):
+    """Chaikin money flow, from -1 to 1: where the volume of the last bars closed in their ranges.
+
+    ``sum(flow) / sum(volume)`` over ``window`` bars, ``flow`` being a bar's part of ``ad``; NaN where
+    the window holds no volume. Source: StockCharts ChartSchool, Chaikin Money Flow; TA-Lib has
+    none. Warm-up: ``window - 1`` bars. A bar with an input that is not finite is skipped: NaN for
+    that bar.
+
+    Parameters
+    ----------
+    window
+        Bars, at least 1.
+    """
+
+    window: int
+    base: ClassVar = "cmf"
+    inputs: ClassVar = ("high", "low", "close", "volume")
+    loop: ClassVar = staticmethod(_cmf)
+
+    @property
+    def width(self) -> int:
+        return pair_width(self.window)
+
+    @property
+    def warm_up(self) -> int:
+        return self.window - 1
+
+
+@njit(**LOOP)
+def _force(
+    states: Float64,
+    word: int,
+    series: Int64,
+    close: Float64,
+    volume: Float64,
+    out: Float64,
+    row: int,
+    span: int,
+) -> None:
+    # State: [bars taken, up to span + 1; last close; average, a sum until it has its values].
+    alpha = 2.0 / (span + 1.0)
+    held = -1
+    taken, last, average = 0.0, 0.0, 0.0
+    for i in range(series.size):
+        x, v = close[i], volume[i]
+        out[row, i] = math.nan
+        if not math.isfinite(x + v):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save3(states, held, word, taken, last, average)
+            held = k
+            taken, last, average = load3(states, k, word)
+        force = (x - last) * v
+        last = x
+        if taken == 0.0:
+            taken = 1.0
+            continue
+        average = averaged(taken - 1.0, average, force, span, alpha)
+        taken = min(taken + 1.0, span + 1.0)
+        if taken > span:
+            out[row, i] = average
+    if held >= 0:
+        save3(states, held, word, taken, last, average)
+
+
+@dataclass(frozen=True, slots=True)
+class ForceIndex(BarKernel):
+    """Force index: exponential average of the change of the close times the volume.
+
+    ``ema(span)`` of ``(close - last close) * volume``, in units of the quote currency, started from
+    the mean of the first ``span`` values. Source: A. Elder, Trading for a Living, 1993; TA-Lib has
+    none. Warm-up: ``span`` bars. A bar whose close or volume is not finite is skipped: NaN for that
+    bar, and the next change is against the last close taken.
+
+    Parameters
+    ----------
+    span
+        Bars, at least 1.
+    """
+
+    span: int
+    base: ClassVar = "force"
+    inputs: ClassVar = ("close", "volume")
+    loop: ClassVar = staticmethod(_force)
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    @property
+    def warm_up(self) -> int:
+        return self.span

@@ -1,0 +1,285 @@
+"""Lines that follow a trend until it breaks: parabolic SAR, SuperTrend, Ichimoku's cloud."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from numba import njit
+
+from marketlake.analytics.compiled import LOOP
+from marketlake.analytics.indicators.base import BarKernel, averaged
+from marketlake.analytics.kernel import Float64, Int64
+from marketlake.analytics.windows import add_to_range, range_width
+
+
+@njit(**LOOP)
+def _psar(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    out: Float64,
+    row: int,
+    acceleration: float,
+    maximum: float,
+) -> None:
+    # State: [direction: 0 before the second bar, then 1 or -1; bars taken, up to 2; last high; last
+    # low; extreme; factor; SAR of the bar to come].
+    first_factor = min(acceleration, maximum)
+    for i in range(series.size):
+        top, bottom = high[i], low[i]
+        out[row, i] = math.nan
+        if not math.isfinite(top + bottom):
+            continue
+        k = series[i]
+        last_top, last_bottom = states[k, word + 2], states[k, word + 3]
+        states[k, word + 2], states[k, word + 3] = top, bottom
+        direction = states[k, word]
+        if direction == 0.0:
+            if states[k, word + 1] == 0.0:
+                states[k, word + 1] = 1.0
+                continue
+            rise, fall = top - last_top, last_bottom - bottom
+            direction = -1.0 if fall > 0.0 and rise < fall else 1.0
+            extreme = top if direction > 0.0 else bottom
+            sar = last_bottom if direction > 0.0 else last_top
+            factor = first_factor
+            # TA-Lib takes the second bar as its own forerunner.
+            last_top, last_bottom = top, bottom
+        else:
+            extreme, factor, sar = states[k, word + 4], states[k, word + 5], states[k, word + 6]
+        turned = bottom <= sar if direction > 0.0 else top >= sar
+        if turned:
+            direction = -direction
+            sar = extreme
+            sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
+            out[row, i] = sar
+            factor = first_factor
+            extreme = top if direction > 0.0 else bottom
+        else:
+            out[row, i] = sar
+            if (direction > 0.0 and top > extreme) or (direction < 0.0 and bottom < extreme):
+                extreme = top if direction > 0.0 else bottom
+                factor = min(factor + acceleration, maximum)
+        sar += factor * (extreme - sar)
+        sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
+        states[k, word] = direction
+        states[k, word + 4], states[k, word + 5], states[k, word + 6] = extreme, factor, sar
+
+
+@njit(forceinline=True, **LOOP)
+def _beyond(
+    sar: float, direction: float, last_top: float, last_bottom: float, top: float, bottom: float
+) -> float:
+    """Keep a SAR out of the range of the last two bars."""
+    if direction > 0.0:
+        return min(sar, min(last_bottom, bottom))
+    return max(sar, max(last_top, top))
+
+
+@dataclass(frozen=True, slots=True)
+class Psar(BarKernel):
+    """Parabolic stop and reverse of Wilder, in the unit of the price.
+
+    Each bar, ``sar += factor * (extreme - sar)``, kept out of the range of the last two bars; when
+    the price touches it, the position turns and the SAR jumps to the extreme reached. The factor
+    begins at ``acceleration`` and grows by it with each new extreme, up to ``maximum``. The first
+    direction is down where the second bar's low fell by more than its high rose, else up. Source:
+    TA-Lib ``SAR``; J. W. Wilder, New Concepts in Technical Trading Systems, 1978. Warm-up: 1 bar.
+    A bar whose high or low is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    acceleration
+        First factor and its growth, above 0; 0.02 is usual.
+    maximum
+        Largest factor, above 0; 0.2 is usual.
+    """
+
+    acceleration: float
+    maximum: float
+    base: ClassVar = "psar"
+    inputs: ClassVar = ("high", "low")
+    loop: ClassVar = staticmethod(_psar)
+
+    @property
+    def width(self) -> int:
+        return 7
+
+    @property
+    def warm_up(self) -> int:
+        return 1
+
+
+@njit(**LOOP)
+def _supertrend(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    period: int,
+    multiple: float,
+) -> None:
+    # State: [bars taken, up to period + 1; last close; average true range, a sum until there are
+    # `period`; upper band; lower band; direction, 0 before the first].
+    alpha = 1.0 / period
+    for i in range(series.size):
+        top, bottom, x = high[i], low[i], close[i]
+        out[row, i] = out[row + 1, i] = math.nan
+        if not math.isfinite(top + bottom + x):
+            continue
+        k = series[i]
+        taken, last = states[k, word], states[k, word + 1]
+        states[k, word + 1] = x
+        if taken == 0.0:
+            states[k, word] = 1.0
+            continue
+        spread = (top if top > last else last) - (bottom if bottom < last else last)
+        true_range = averaged(taken - 1.0, states[k, word + 2], spread, period, alpha)
+        states[k, word + 2] = true_range
+        if taken <= period:
+            taken += 1.0
+            states[k, word] = taken
+            if taken <= period:
+                continue
+        middle = 0.5 * (top + bottom)
+        upper, lower = middle + multiple * true_range, middle - multiple * true_range
+        direction = states[k, word + 5]
+        if direction == 0.0:
+            direction = -1.0
+        else:
+            last_upper, last_lower = states[k, word + 3], states[k, word + 4]
+            upper = upper if upper < last_upper or last > last_upper else last_upper
+            lower = lower if lower > last_lower or last < last_lower else last_lower
+            if direction < 0.0 and x > upper:
+                direction = 1.0
+            elif direction > 0.0 and x < lower:
+                direction = -1.0
+        states[k, word + 3], states[k, word + 4], states[k, word + 5] = upper, lower, direction
+        out[row, i] = lower if direction > 0.0 else upper
+        out[row + 1, i] = direction
+
+
+@dataclass(frozen=True, slots=True)
+class SuperTrend(BarKernel):
+    """SuperTrend: a band of the true range that only tightens, until the close crosses it.
+
+    Bands ``(high + low) / 2 ± multiple * atr(period)``, Wilder's; the upper one only falls, unless
+    the last close was above it, the lower one only rises, unless the last close was below it. The
+    line is the lower band in an uptrend (direction 1), the upper in a downtrend (-1); the first
+    direction is down. Source: O. Seban's SuperTrend as TradingView's ``ta.supertrend`` computes it
+    (with the sign of the direction turned round); TA-Lib has none. Warm-up: ``period`` bars. A bar
+    whose high, low or close is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    period
+        Bars of the true range, at least 1.
+    multiple
+        Distance of the bands, in average true ranges, above 0.
+    """
+
+    period: int
+    multiple: float
+    base: ClassVar = "supertrend"
+    parts: ClassVar = ("supertrend", "supertrend_direction")
+    inputs: ClassVar = ("high", "low", "close")
+    loop: ClassVar = staticmethod(_supertrend)
+
+    @property
+    def width(self) -> int:
+        return 6
+
+    @property
+    def warm_up(self) -> int:
+        return self.period
+
+
+@njit(**LOOP)
+def _ichimoku(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    out: Float64,
+    row: int,
+    conversion: int,
+    base: int,
+    span: int,
+) -> None:
+    # State: three windows of extremes; then [values in the rings; cursor; ring of the leading span
+    # a; ring of the leading span b], the rings of `base` values each.
+    base_at = word + 4 + 2 * conversion
+    span_at = base_at + 4 + 2 * base
+    rings = span_at + 4 + 2 * span
+    for i in range(series.size):
+        top, bottom = high[i], low[i]
+        for j in range(4):
+            out[row + j, i] = math.nan
+        if not math.isfinite(top + bottom):
+            continue
+        k = series[i]
+        highest, lowest = add_to_range(states, k, word, conversion, top, bottom)
+        fast = 0.5 * (highest + lowest)
+        highest, lowest = add_to_range(states, k, base_at, base, top, bottom)
+        slow = 0.5 * (highest + lowest)
+        highest, lowest = add_to_range(states, k, span_at, span, top, bottom)
+        if math.isnan(highest):
+            continue
+        at = rings + 2 + int(states[k, rings + 1])
+        if states[k, rings] >= base:
+            out[row, i], out[row + 1, i] = fast, slow
+            out[row + 2, i], out[row + 3, i] = states[k, at], states[k, at + base]
+        else:
+            states[k, rings] += 1.0
+        states[k, at], states[k, at + base] = 0.5 * (fast + slow), 0.5 * (highest + lowest)
+        states[k, rings + 1] = (states[k, rings + 1] + 1.0) % base
+
+
+@dataclass(frozen=True, slots=True)
+class Ichimoku(BarKernel):
+    """Ichimoku's lines: conversion, base, and the cloud between the spans a and b.
+
+    Conversion and base line are the middle of the highest high and the lowest low of the last
+    ``conversion`` and ``base`` bars. Span a is the mean of the two, span b the middle of the last
+    ``span`` bars, both of ``base`` bars ago: the cloud as it stands over this bar. The lagging span
+    is the close drawn ``base`` bars back, so it adds nothing to a row. Source: G. Hosoda, Ichimoku
+    Kinko Hyo, 1969, as in StockCharts ChartSchool, Ichimoku Cloud; TA-Lib has none. Warm-up:
+    ``span - 1 + base`` bars for all four. A bar whose high or low is not finite is skipped: NaN for
+    that bar.
+
+    Parameters
+    ----------
+    conversion, base_line, span
+        Bars, at least 1, ``conversion <= base_line <= span``; 9, 26 and 52 are usual.
+    """
+
+    conversion: int
+    base_line: int
+    span: int
+    base: ClassVar = "ichimoku"
+    parts: ClassVar = tuple(f"ichimoku_{part}" for part in ("conversion", "base", "a", "b"))
+    inputs: ClassVar = ("high", "low")
+    loop: ClassVar = staticmethod(_ichimoku)
+
+    def _check(self) -> None:
+        if not self.conversion <= self.base_line <= self.span:
+            msg = f"{self.name} needs conversion, base_line and span in ascending order"
+            raise ValueError(msg)
+
+    @property
+    def width(self) -> int:
+        windows = (self.conversion, self.base_line, self.span)
+        return sum(range_width(window) for window in windows) + 2 + 2 * self.base_line
+
+    @property
+    def warm_up(self) -> int:
+        return self.span - 1 + self.base_line
