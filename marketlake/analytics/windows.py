@@ -19,18 +19,15 @@ A window is a row of words, all zeros when it has seen nothing: for sums ``[full
 ring * window]``, for moments ``[full, pos, front mean, front m2, ring of means * window, ring of
 m2 * window]``. ``full`` is 1 once a block was full.
 
-The ``push_…`` functions take the header (full, pos, front) as values and give it back, for loops
-that keep it in registers; the ``add_to_…`` ones keep it in the state, which is simpler and, where
-several windows run side by side, as fast. What they give before ``full`` is 1 means nothing,
-except where they say NaN.
+The ``push_…`` functions take the header (full, pos, front) as values and give it back, so that a
+loop keeps it in registers: a cursor that went through memory and back to an integer at each bar
+cost more than all the rest. Totals and extremes that they give before ``full`` is 1 mean nothing.
 
 numba does not notice when a function that a cached one calls is edited: after a change in this
 file, remove the ``*.nbi`` files of the modules that import it.
 """
 
 from __future__ import annotations
-
-import math
 
 from numba import njit
 
@@ -40,6 +37,7 @@ from marketlake.analytics.kernel import Float64
 SUM_HEADER = 3
 PAIR_HEADER = 4
 RANGE_HEADER = 4
+WEIGHTED_HEADER = 4
 MOMENTS_HEADER = 4
 
 
@@ -58,9 +56,41 @@ def range_width(window: int) -> int:
     return RANGE_HEADER + 2 * window
 
 
+def weighted_width(window: int) -> int:
+    """Words of state of a window of weighted sums."""
+    return WEIGHTED_HEADER + window
+
+
 def moments_width(window: int) -> int:
     """Words of state that :func:`push_moments` needs."""
     return MOMENTS_HEADER + 2 * window
+
+
+@njit(forceinline=True, **LOOP)
+def load_window3(states: Float64, k: int, at: int) -> tuple[float, int, float]:
+    """Read a header of three words: full, pos, front."""
+    return states[k, at], int(states[k, at + 1]), states[k, at + 2]
+
+
+@njit(forceinline=True, **LOOP)
+def load_window4(states: Float64, k: int, at: int) -> tuple[float, int, float, float]:
+    """Read a header of four words: full, pos, two fronts."""
+    return states[k, at], int(states[k, at + 1]), states[k, at + 2], states[k, at + 3]
+
+
+@njit(forceinline=True, **LOOP)
+def save_window3(states: Float64, k: int, at: int, full: float, pos: int, front: float) -> None:
+    """Write a header of three words."""
+    states[k, at], states[k, at + 1], states[k, at + 2] = full, pos, front
+
+
+@njit(forceinline=True, **LOOP)
+def save_window4(
+    states: Float64, k: int, at: int, full: float, pos: int, first: float, second: float
+) -> None:
+    """Write a header of four words."""
+    states[k, at], states[k, at + 1] = full, pos
+    states[k, at + 2], states[k, at + 3] = first, second
 
 
 @njit(**LOOP)
@@ -87,43 +117,30 @@ def push_sum(
     return 1.0, 0, 0.0, total
 
 
-@njit(**LOOP)
-def add_to_sum(states: Float64, k: int, at: int, window: int, x: float) -> float:
-    """Add ``x`` to the window whose header begins at word ``at``; the total, NaN until full."""
-    full, pos, front, total = push_sum(
-        states, k, at + SUM_HEADER, window,
-        states[k, at], int(states[k, at + 1]), states[k, at + 2], x,
-    )  # fmt: skip
-    states[k, at], states[k, at + 1], states[k, at + 2] = full, pos, front
-    return total if full > 0.0 else math.nan
-
-
-@njit(**LOOP)
-def add_to_pair(
-    states: Float64, k: int, at: int, window: int, x: float, y: float
-) -> tuple[float, float]:
-    """Add ``x`` and ``y`` to two windows with one cursor; both totals, NaN until full.
+@njit(forceinline=True, **LOOP)
+def push_pair(
+    states: Float64, k: int, ring: int, window: int,
+    full: float, pos: int, front_x: float, front_y: float, x: float, y: float,
+) -> tuple[float, int, float, float, float, float]:  # fmt: skip
+    """Add ``x`` and ``y`` to two windows with one cursor; full, pos, both fronts, both totals.
 
     Words: ``[full, pos, front of x, front of y, ring of x * window, ring of y * window]``.
     """
-    first, second = at + PAIR_HEADER, at + PAIR_HEADER + window
-    pos = int(states[k, at + 1])
-    total_x, total_y = states[k, at + 2] + x, states[k, at + 3] + y
-    states[k, first + pos] = x
-    states[k, second + pos] = y
+    front_x += x
+    front_y += y
+    states[k, ring + pos] = x
+    states[k, ring + window + pos] = y
     pos += 1
     if pos < window:
-        states[k, at + 1], states[k, at + 2], states[k, at + 3] = pos, total_x, total_y
-        total_x += states[k, first + pos]
-        total_y += states[k, second + pos]
-    else:
-        to_suffix_sums(states, k, first, window)
-        to_suffix_sums(states, k, second, window)
-        states[k, at] = 1.0
-        states[k, at + 1], states[k, at + 2], states[k, at + 3] = 0.0, 0.0, 0.0
-    if states[k, at] > 0.0:
-        return total_x, total_y
-    return math.nan, math.nan
+        total_x = front_x + states[k, ring + pos]
+        total_y = front_y + states[k, ring + window + pos]
+        return full, pos, front_x, front_y, total_x, total_y
+    total_x = total_y = 0.0
+    for j in range(ring + window - 1, ring - 1, -1):
+        total_x += states[k, j]
+        total_y += states[k, j + window]
+        states[k, j], states[k, j + window] = total_x, total_y
+    return 1.0, 0, 0.0, 0.0, front_x, front_y
 
 
 @njit(forceinline=True, **LOOP)
@@ -158,8 +175,8 @@ def to_suffix_ranges(states: Float64, k: int, ring: int, window: int) -> None:
     top, bottom = states[k, last], states[k, last + window]
     for j in range(last - 1, ring - 1, -1):
         high, low = states[k, j], states[k, j + window]
-        top = high if high > top else top
-        bottom = low if low < bottom else bottom
+        top = max(top, high)
+        bottom = min(bottom, low)
         states[k, j] = top
         states[k, j + window] = bottom
 
@@ -173,8 +190,8 @@ def push_range(
     if pos == 0:
         top, bottom = high, low
     else:
-        top = high if high > top else top
-        bottom = low if low < bottom else bottom
+        top = max(top, high)
+        bottom = min(bottom, low)
     states[k, ring + pos] = high
     states[k, ring + window + pos] = low
     pos += 1
@@ -182,38 +199,28 @@ def push_range(
         to_suffix_ranges(states, k, ring, window)
         return 1.0, 0, top, bottom, top, bottom
     highest, lowest = states[k, ring + pos], states[k, ring + window + pos]
-    highest = top if top > highest else highest
-    lowest = bottom if bottom < lowest else lowest
+    highest = max(highest, top)
+    lowest = min(lowest, bottom)
     return full, pos, top, bottom, highest, lowest
 
 
 @njit(**LOOP)
-def add_to_range(
-    states: Float64, k: int, at: int, window: int, high: float, low: float
-) -> tuple[float, float]:
-    """Add a high and a low to the window at word ``at``; highest and lowest, NaN until full."""
-    full, pos, top, bottom, highest, lowest = push_range(
-        states, k, at + RANGE_HEADER, window,
-        states[k, at], int(states[k, at + 1]), states[k, at + 2], states[k, at + 3], high, low,
-    )  # fmt: skip
-    states[k, at], states[k, at + 1] = full, pos
-    states[k, at + 2], states[k, at + 3] = top, bottom
-    if full > 0.0:
-        return highest, lowest
-    return math.nan, math.nan
-
-
-@njit(**LOOP)
 def to_suffix_moments(states: Float64, k: int, means: int, window: int) -> None:
-    """Turn a full block of values into the means and the ``m2`` of its suffixes."""
-    mean = m2 = count = 0.0
+    """Turn a full block of values into the means and the ``m2`` of its suffixes.
+
+    Sums are of the distances from the newest value, 0 for a constant; the divisions hang on
+    nothing that the next step needs, so the processor does several at once.
+    """
+    newest = states[k, means + window - 1]
+    total = before = m2 = count = 0.0
     for j in range(means + window - 1, means - 1, -1):
         count += 1.0
-        value = states[k, j]
-        delta = value - mean
-        mean += delta / count
-        m2 += delta * (value - mean)
-        states[k, j] = mean
+        distance = states[k, j] - newest
+        total += distance
+        mean = total / count
+        m2 += (distance - before) * (distance - mean)
+        before = mean
+        states[k, j] = newest + mean
         states[k, j + window] = m2
 
 
@@ -225,7 +232,7 @@ def push_moments(states: Float64, k: int, window: int, x: float, at: int = 0) ->
     pos += 1
     if pos < window:
         delta = x - states[k, at + 2]
-        mean = states[k, at + 2] + delta / pos
+        mean = states[k, at + 2] + delta * (1.0 / pos)
         states[k, at + 1] = pos
         states[k, at + 2] = mean
         states[k, at + 3] += delta * (x - mean)

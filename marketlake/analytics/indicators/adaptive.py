@@ -9,9 +9,16 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, load4, save4
+from marketlake.analytics.indicators.base import BarKernel, require_at_least
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import push_sum, push_weighted
+from marketlake.analytics.windows import (
+    WEIGHTED_HEADER,
+    load_window4,
+    push_sum,
+    push_weighted,
+    save_window4,
+    weighted_width,
+)
 
 _KAMA_HEADER = 5
 _FASTEST = 2.0 / (2.0 + 1.0)
@@ -37,10 +44,9 @@ def _kama(
         k = series[i]
         if k != held:
             if held >= 0:
-                save4(states, held, word, full, pos, front, average)
+                save_window4(states, held, word, full, pos, front, average)
             held = k
-            full, at, front, average = load4(states, k, word)
-            pos = int(at)
+            full, pos, front, average = load_window4(states, k, word)
         if states[k, word + 4] == 0.0:
             states[k, word + 4] = 1.0
             states[k, closes + window - 1] = x
@@ -63,7 +69,7 @@ def _kama(
         average += smoothing * smoothing * (x - average)
         out[row, i] = average
     if held >= 0:
-        save4(states, held, word, full, pos, front, average)
+        save_window4(states, held, word, full, pos, front, average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +94,7 @@ class Kama(BarKernel):
     loop: ClassVar = staticmethod(_kama)
 
     def _check(self) -> None:
-        if self.window < 2:
-            msg = f"{self.name} needs window of at least 2, not {self.window}"
-            raise ValueError(msg)
+        require_at_least(self.name, 2, window=self.window)
 
     @property
     def width(self) -> int:
@@ -102,35 +106,55 @@ class Kama(BarKernel):
 
 
 @njit(**LOOP)
-def _add_weighted(states: Float64, k: int, at: int, window: int, x: float) -> float:
-    """Add ``x`` to the weighted window at word ``at``; its average, NaN until full."""
-    full, pos, plain, weighted, total = push_weighted(
-        states, k, at + 4, window,
-        states[k, at], int(states[k, at + 1]), states[k, at + 2], states[k, at + 3], x,
-    )  # fmt: skip
-    save4(states, k, at, full, pos, plain, weighted)
-    return total / (0.5 * window * (window + 1.0)) if full > 0.0 else math.nan
-
-
-@njit(**LOOP)
 def _hma(
     states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
 ) -> None:
     # State: three weighted windows: of `window`, of its half, and of its root over the difference.
     half = window // 2
     root = int(math.sqrt(window))
-    half_at = word + 4 + window
-    root_at = half_at + 4 + half
+    half_at = word + WEIGHTED_HEADER + window
+    root_at = half_at + WEIGHTED_HEADER + half
+    weights, half_weights = 0.5 * window * (window + 1.0), 0.5 * half * (half + 1.0)
+    root_weights = 0.5 * root * (root + 1.0)
+    held = -1
+    full, pos, plain, weighted = 0.0, 0, 0.0, 0.0
+    half_full, half_pos, half_plain, half_weighted = 0.0, 0, 0.0, 0.0
+    root_full, root_pos, root_plain, root_weighted = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
         x = close[i]
         out[row, i] = math.nan
         if not math.isfinite(x):
             continue
         k = series[i]
-        slow = _add_weighted(states, k, word, window, x)
-        fast = _add_weighted(states, k, half_at, half, x)
-        if not math.isnan(slow):
-            out[row, i] = _add_weighted(states, k, root_at, root, 2.0 * fast - slow)
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, plain, weighted)
+                save_window4(states, held, half_at, half_full, half_pos, half_plain, half_weighted)
+                save_window4(states, held, root_at, root_full, root_pos, root_plain, root_weighted)
+            held = k
+            full, pos, plain, weighted = load_window4(states, k, word)
+            half_full, half_pos, half_plain, half_weighted = load_window4(states, k, half_at)
+            root_full, root_pos, root_plain, root_weighted = load_window4(states, k, root_at)
+        full, pos, plain, weighted, slow = push_weighted(
+            states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
+        )
+        half_full, half_pos, half_plain, half_weighted, fast = push_weighted(
+            states, k, half_at + WEIGHTED_HEADER, half,
+            half_full, half_pos, half_plain, half_weighted, x,
+        )  # fmt: skip
+        if full == 0.0:
+            continue
+        root_full, root_pos, root_plain, root_weighted, total = push_weighted(
+            states, k, root_at + WEIGHTED_HEADER, root,
+            root_full, root_pos, root_plain, root_weighted,
+            2.0 * (fast / half_weights) - slow / weights,
+        )  # fmt: skip
+        if root_full > 0.0:
+            out[row, i] = total / root_weights
+    if held >= 0:
+        save_window4(states, held, word, full, pos, plain, weighted)
+        save_window4(states, held, half_at, half_full, half_pos, half_plain, half_weighted)
+        save_window4(states, held, root_at, root_full, root_pos, root_plain, root_weighted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +177,7 @@ class Hma(BarKernel):
     loop: ClassVar = staticmethod(_hma)
 
     def _check(self) -> None:
-        if self.window < 2:
-            msg = f"{self.name} needs window of at least 2, not {self.window}"
-            raise ValueError(msg)
+        require_at_least(self.name, 2, window=self.window)
 
     @property
     def _root(self) -> int:
@@ -163,7 +185,8 @@ class Hma(BarKernel):
 
     @property
     def width(self) -> int:
-        return 12 + self.window + self.window // 2 + self._root
+        windows = (self.window, self.window // 2, self._root)
+        return sum(weighted_width(window) for window in windows)
 
     @property
     def warm_up(self) -> int:

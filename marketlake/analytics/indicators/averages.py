@@ -20,9 +20,18 @@ from marketlake.analytics.indicators.base import (
     save4,
 )
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import SUM_HEADER, push_sum, push_weighted, sum_width
-
-WEIGHTED_HEADER = 4
+from marketlake.analytics.windows import (
+    SUM_HEADER,
+    WEIGHTED_HEADER,
+    load_window3,
+    load_window4,
+    push_sum,
+    push_weighted,
+    save_window3,
+    save_window4,
+    sum_width,
+    weighted_width,
+)
 
 
 @njit(**LOOP)
@@ -40,16 +49,16 @@ def _sma(
         k = series[i]
         if k != held:
             if held >= 0:
-                save3(states, held, word, full, pos, front)
+                save_window3(states, held, word, full, pos, front)
             held = k
-            full, pos, front = states[k, word], int(states[k, word + 1]), states[k, word + 2]
+            full, pos, front = load_window3(states, k, word)
         full, pos, front, total = push_sum(
             states, k, word + SUM_HEADER, window, full, pos, front, x
         )
         if full > 0.0:
             out[row, i] = total / window
     if held >= 0:
-        save3(states, held, word, full, pos, front)
+        save_window3(states, held, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +161,16 @@ def _wma(
         k = series[i]
         if k != held:
             if held >= 0:
-                save4(states, held, word, full, pos, plain, weighted)
+                save_window4(states, held, word, full, pos, plain, weighted)
             held = k
-            full, first, plain, weighted = load4(states, k, word)
-            pos = int(first)
+            full, pos, plain, weighted = load_window4(states, k, word)
         full, pos, plain, weighted, total = push_weighted(
             states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
         )
         if full > 0.0:
             out[row, i] = total / weights
     if held >= 0:
-        save4(states, held, word, full, pos, plain, weighted)
+        save_window4(states, held, word, full, pos, plain, weighted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,7 @@ class Wma(BarKernel):
 
     @property
     def width(self) -> int:
-        return WEIGHTED_HEADER + self.window
+        return weighted_width(self.window)
 
     @property
     def warm_up(self) -> int:

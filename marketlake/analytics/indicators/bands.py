@@ -14,9 +14,11 @@ from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     MOMENTS_HEADER,
     RANGE_HEADER,
+    load_window4,
     moments_width,
     push_range,
     range_width,
+    save_window4,
     to_suffix_moments,
 )
 
@@ -38,6 +40,7 @@ def _bollinger(
     # header in registers.
     means = word + MOMENTS_HEADER
     m2s = means + window
+    one = 1.0 / window
     held = -1
     full, pos, front, front_m2 = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
@@ -48,10 +51,9 @@ def _bollinger(
         k = series[i]
         if k != held:
             if held >= 0:
-                save4(states, held, word, full, pos, front, front_m2)
+                save_window4(states, held, word, full, pos, front, front_m2)
             held = k
-            full, at, front, front_m2 = load4(states, k, word)
-            pos = int(at)
+            full, pos, front, front_m2 = load_window4(states, k, word)
         states[k, means + pos] = x
         pos += 1
         if pos == window:
@@ -60,20 +62,20 @@ def _bollinger(
             mean, m2 = states[k, means], states[k, m2s]
         else:
             delta = x - front
-            front += delta / pos
+            front += delta * (1.0 / pos)
             front_m2 += delta * (x - front)
             suffix = states[k, means + pos]
             gap = front - suffix
-            part = pos / window
+            part = pos * one
             mean = suffix + gap * part
             m2 = states[k, m2s + pos] + (front_m2 + gap * gap * (part * (window - pos)))
         if full > 0.0:
-            band = deviations * math.sqrt(m2 / window)
+            band = deviations * math.sqrt(m2 * one)
             out[row, i] = mean + band
             out[row + 1, i] = mean
             out[row + 2, i] = mean - band
     if held >= 0:
-        save4(states, held, word, full, pos, front, front_m2)
+        save_window4(states, held, word, full, pos, front, front_m2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _keltner(
         taken = min(before + 1.0, ready)
         middle = averaged(before, middle, x, span, alpha)
         if before > 0.0:
-            spread = (top if top > last else last) - (bottom if bottom < last else last)
+            spread = (max(last, top)) - (min(last, bottom))
             true_range = averaged(before - 1.0, true_range, spread, period, wilder)
         last = x
         if taken >= ready:
@@ -212,10 +214,9 @@ def _donchian(
         k = series[i]
         if k != held:
             if held >= 0:
-                save4(states, held, word, full, pos, top, bottom)
+                save_window4(states, held, word, full, pos, top, bottom)
             held = k
-            full, at, top, bottom = load4(states, k, word)
-            pos = int(at)
+            full, pos, top, bottom = load_window4(states, k, word)
         full, pos, top, bottom, highest, lowest = push_range(
             states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
         )
@@ -224,7 +225,7 @@ def _donchian(
             out[row + 1, i] = 0.5 * (highest + lowest)
             out[row + 2, i] = lowest
     if held >= 0:
-        save4(states, held, word, full, pos, top, bottom)
+        save_window4(states, held, word, full, pos, top, bottom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,14 @@ class BarKernel(KeyedKernel):
             states[...] = own
 
 
+def require_at_least(name: str, least: int, **values: int) -> None:
+    """Refuse a parameter below the least that makes sense."""
+    for parameter, value in values.items():
+        if value < least:
+            msg = f"{name} needs {parameter} of at least {least}, not {value}"
+            raise ValueError(msg)
+
+
 @njit(forceinline=True, **LOOP)
 def load2(states: Float64, k: int, word: int) -> tuple[float, float]:
     """Read two words."""

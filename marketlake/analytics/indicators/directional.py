@@ -9,8 +9,15 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged
+from marketlake.analytics.indicators.base import (
+    BarKernel,
+    averaged,
+    load2,
+    require_at_least,
+    save2,
+)
 from marketlake.analytics.kernel import Float64, Int64
+from marketlake.analytics.windows import load_window4, save_window4
 
 _AROON_HEADER = 6
 
@@ -54,7 +61,7 @@ def _adx(
         before = taken
         taken = min(before + 1.0, ready)
         up, down = top - last_top, last_bottom - bottom
-        spread = (top if top > last else last) - (bottom if bottom < last else last)
+        spread = (max(last, top)) - (min(last, bottom))
         last_top, last_bottom, last = top, bottom, x
         if before == 0.0:
             continue
@@ -62,13 +69,12 @@ def _adx(
             rising -= alpha * rising
             falling -= alpha * falling
             ranged -= alpha * ranged
-        rising += up if up > 0.0 and up > down else 0.0
-        falling += down if down > 0.0 and down > up else 0.0
+        rising += up if up > max(down, 0.0) else 0.0
+        falling += down if down > max(up, 0.0) else 0.0
         ranged += spread
         if before < period:
             continue
-        plus = 100.0 * (rising / ranged) if ranged > 0.0 else 0.0
-        minus = 100.0 * (falling / ranged) if ranged > 0.0 else 0.0
+        plus, minus = _percent(rising, ranged), _percent(falling, ranged)
         both = plus + minus
         if both > 0.0:
             average = averaged(
@@ -81,6 +87,12 @@ def _adx(
     if held >= 0:
         _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling, ranged,
                average)  # fmt: skip
+
+
+@njit(forceinline=True, **LOOP)
+def _percent(part: float, whole: float) -> float:
+    """Give a part in percent of a whole; 0 of nothing."""
+    return 100.0 * (part / whole) if whole > 0.0 else 0.0
 
 
 @njit(forceinline=True, **LOOP)
@@ -118,9 +130,7 @@ class Adx(BarKernel):
     loop: ClassVar = staticmethod(_adx)
 
     def _check(self) -> None:
-        if self.period < 2:
-            msg = f"{self.name} needs period of at least 2, not {self.period}"
-            raise ValueError(msg)
+        require_at_least(self.name, 2, period=self.period)
 
     @property
     def width(self) -> int:
@@ -132,13 +142,31 @@ class Adx(BarKernel):
 
 
 @njit(**LOOP)
-def _to_latest_highs(states: Float64, k: int, values: int, slots: int, window: int) -> None:
+def _to_latest_highs(states: Float64, k: int, values: int, window: int) -> None:
     """Write for each slot of a full block where the latest highest value from it on stands."""
-    best = window - 1
+    top, best = -math.inf, 0.0
     for j in range(window - 1, -1, -1):
-        if states[k, values + j] > states[k, values + best]:
-            best = j
-        states[k, slots + j] = best
+        value = states[k, values + j]
+        best = float(j) if value > top else best
+        top = max(top, value)
+        states[k, values + window + j] = best
+
+
+@njit(forceinline=True, **LOOP)
+def _push_high(
+    states: Float64, k: int, ring: int, window: int, pos: int, front: float, at: float, x: float
+) -> tuple[float, float, float]:
+    """Add ``x``; the front's highest, its slot, and how many bars ago the window's highest was."""
+    states[k, ring + pos] = x
+    latest = pos == 0 or x >= front
+    front = x if latest else front
+    at = float(pos) if latest else at
+    if pos + 1 == window:
+        _to_latest_highs(states, k, ring, window)
+        return front, at, pos - at
+    slot = states[k, ring + window + pos + 1]
+    older = states[k, ring + int(slot)] > front
+    return front, at, pos + window - slot if older else pos - at
 
 
 @njit(**LOOP)
@@ -156,40 +184,35 @@ def _aroon(
     # turned; ring of highs; where the suffixes have their highest; the same of the lows]. A slot of
     # the block before is only read where the open block has not reached it.
     window = period + 1
+    highs = word + _AROON_HEADER
+    lows = highs + 2 * window
+    held = -1
+    full, pos, top, top_at, bottom, bottom_at = 0.0, 0, 0.0, 0.0, 0.0, 0.0
     for i in range(series.size):
         out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
         if not math.isfinite(high[i] + low[i]):
             continue
         k = series[i]
-        pos = int(states[k, word + 1])
-        up = _age(states, k, word + 2, word + _AROON_HEADER, window, pos, high[i])
-        lows = word + _AROON_HEADER + 2 * window
-        down = _age(states, k, word + 4, lows, window, pos, -low[i])
-        if pos + 1 == window:
-            states[k, word], states[k, word + 1] = 1.0, 0.0
-        else:
-            states[k, word + 1] = pos + 1
-        if states[k, word] > 0.0:
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, top, top_at)
+                save2(states, held, word + 4, bottom, bottom_at)
+            held = k
+            full, pos, top, top_at = load_window4(states, k, word)
+            bottom, bottom_at = load2(states, k, word + 4)
+        top, top_at, up = _push_high(states, k, highs, window, pos, top, top_at, high[i])
+        bottom, bottom_at, down = _push_high(
+            states, k, lows, window, pos, bottom, bottom_at, -low[i]
+        )
+        pos += 1
+        if pos == window:
+            full, pos = 1.0, 0
+        if full > 0.0:
             up, down = 100.0 * ((period - up) / period), 100.0 * ((period - down) / period)
             out[row, i], out[row + 1, i], out[row + 2, i] = up, down, up - down
-
-
-@njit(**LOOP)
-def _age(
-    states: Float64, k: int, front: int, ring: int, window: int, pos: int, x: float
-) -> float:
-    """Add ``x``; give how many bars ago the highest of the window was, the latest where equal."""
-    states[k, ring + pos] = x
-    if pos == 0 or x >= states[k, front]:
-        states[k, front], states[k, front + 1] = x, pos
-    age = pos - states[k, front + 1]
-    if pos + 1 == window:
-        _to_latest_highs(states, k, ring, ring + window, window)
-        return age
-    slot = states[k, ring + window + pos + 1]
-    if states[k, ring + int(slot)] > states[k, front]:
-        return pos + window - slot
-    return age
+    if held >= 0:
+        save_window4(states, held, word, full, pos, top, top_at)
+        save2(states, held, word + 4, bottom, bottom_at)
 
 
 @dataclass(frozen=True, slots=True)

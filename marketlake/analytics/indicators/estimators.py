@@ -13,13 +13,17 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import BarKernel, require_at_least
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
-    add_to_sum,
+    MOMENTS_HEADER,
+    SUM_HEADER,
+    load_window3,
     moments,
     moments_width,
     push_moments,
+    push_sum,
+    save_window3,
     sum_width,
 )
 
@@ -38,18 +42,36 @@ def _realised(
     states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
 ) -> None:
     # State: [last close, 0 before the first; a window of sums of squared returns].
+    at = word + 1
+    held = -1
+    last = 0.0
+    full, pos, front = 0.0, 0, 0.0
     for i in range(series.size):
         x = close[i]
         out[row, i] = math.nan
         if not _usable(x):
             continue
         k = series[i]
-        last = states[k, word]
-        states[k, word] = x
-        if last > 0.0:
-            change = math.log(x / last)
-            total = add_to_sum(states, k, word + 1, window, change * change)
+        if k != held:
+            if held >= 0:
+                states[held, word] = last
+                save_window3(states, held, at, full, pos, front)
+            held = k
+            last = states[k, word]
+            full, pos, front = load_window3(states, k, at)
+        ratio = x / last
+        before, last = last, x
+        if before == 0.0:
+            continue
+        change = math.log(ratio)
+        full, pos, front, total = push_sum(
+            states, k, at + SUM_HEADER, window, full, pos, front, change * change
+        )
+        if full > 0.0:
             out[row, i] = math.sqrt(total / window)
+    if held >= 0:
+        states[held, word] = last
+        save_window3(states, held, at, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +115,27 @@ def _parkinson(
     window: int,
 ) -> None:
     # State: a window of sums of squared ranges.
+    held = -1
+    full, pos, front = 0.0, 0, 0.0
     for i in range(series.size):
         out[row, i] = math.nan
         if not (_usable(high[i]) and _usable(low[i])):
             continue
         spread = math.log(high[i] / low[i])
-        total = add_to_sum(states, series[i], word, window, spread * spread)
-        out[row, i] = math.sqrt(total / (window * _FOUR_LN_2))
+        variance = spread * spread
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save_window3(states, held, word, full, pos, front)
+            held = k
+            full, pos, front = load_window3(states, k, word)
+        full, pos, front, total = push_sum(
+            states, k, word + SUM_HEADER, window, full, pos, front, variance
+        )
+        if full > 0.0:
+            out[row, i] = math.sqrt(total / (window * _FOUR_LN_2))
+    if held >= 0:
+        save_window3(states, held, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +181,27 @@ def _garman_klass(
     window: int,
 ) -> None:
     # State: a window of sums of the bars' variances.
+    held = -1
+    full, pos, front = 0.0, 0, 0.0
     for i in range(series.size):
         out[row, i] = math.nan
-        if not (
-            _usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])
-        ):
+        if not (_usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])):
             continue
         spread, body = math.log(high[i] / low[i]), math.log(close[i] / open_[i])
         variance = 0.5 * spread * spread - _BODY * body * body
-        total = add_to_sum(states, series[i], word, window, variance)
-        if not math.isnan(total):
-            out[row, i] = math.sqrt(total / window) if total > 0.0 else 0.0
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save_window3(states, held, word, full, pos, front)
+            held = k
+            full, pos, front = load_window3(states, k, word)
+        full, pos, front, total = push_sum(
+            states, k, word + SUM_HEADER, window, full, pos, front, variance
+        )
+        if full > 0.0:
+            out[row, i] = math.sqrt(max(total, 0.0) / window)
+    if held >= 0:
+        save_window3(states, held, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +250,12 @@ def _yang_zhang(
     # State: [last close, 0 before the first; windows of moments of the gaps and of the bodies; a
     # window of sums of Rogers and Satchell's variances].
     gaps = word + 1
-    bodies = gaps + 4 + 2 * window
-    inner = bodies + 4 + 2 * window
+    bodies = gaps + MOMENTS_HEADER + 2 * window
+    inner = bodies + MOMENTS_HEADER + 2 * window
     weight = 0.34 / (1.34 + (window + 1.0) / (window - 1.0))
     for i in range(series.size):
         out[row, i] = math.nan
-        if not (
-            _usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])
-        ):
+        if not (_usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])):
             continue
         k = series[i]
         last = states[k, word]
@@ -222,13 +266,18 @@ def _yang_zhang(
         body = math.log(close[i] / open_[i])
         push_moments(states, k, window, math.log(open_[i] / last), gaps)
         push_moments(states, k, window, body, bodies)
-        total = add_to_sum(states, k, inner, window, up * (up - body) + down * (down - body))
-        if math.isnan(total):
+        full, pos, front = load_window3(states, k, inner)
+        full, pos, front, total = push_sum(
+            states, k, inner + SUM_HEADER, window, full, pos, front,
+            up * (up - body) + down * (down - body),
+        )  # fmt: skip
+        save_window3(states, k, inner, full, pos, front)
+        if full == 0.0:
             continue
         _, _, gap_m2 = moments(states, k, window, gaps)
         _, _, body_m2 = moments(states, k, window, bodies)
         variance = (gap_m2 + weight * body_m2) / (window - 1.0) + (1.0 - weight) * total / window
-        out[row, i] = math.sqrt(variance) if variance > 0.0 else 0.0
+        out[row, i] = math.sqrt(max(variance, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +303,7 @@ class YangZhang(BarKernel):
     loop: ClassVar = staticmethod(_yang_zhang)
 
     def _check(self) -> None:
-        if self.window < 2:
-            msg = f"{self.name} needs window of at least 2, not {self.window}"
-            raise ValueError(msg)
+        require_at_least(self.name, 2, window=self.window)
 
     @property
     def width(self) -> int:

@@ -18,7 +18,13 @@ from marketlake.analytics.indicators.base import (
     save4,
 )
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import add_to_pair, pair_width
+from marketlake.analytics.windows import (
+    PAIR_HEADER,
+    load_window4,
+    pair_width,
+    push_pair,
+    save_window4,
+)
 
 
 @njit(**LOOP)
@@ -45,11 +51,11 @@ def _obv(
                 save3(states, held, word, taken, last, balance)
             held = k
             taken, last, balance = load3(states, k, word)
-        if taken == 0.0 or x > last:
-            balance += v
-        elif x < last:
-            balance -= v
-        taken, last = 1.0, x
+        if taken == 0.0:
+            taken, last = 1.0, -math.inf
+        # No branch: which way it goes cannot be foretold, and a wrong guess costs ten additions.
+        balance += ((x > last) - (x < last)) * v
+        last = x
         out[row, i] = balance
     if held >= 0:
         save3(states, held, word, taken, last, balance)
@@ -226,16 +232,27 @@ def _cmf(
     window: int,
 ) -> None:
     # State: windows of the sums of money flow and of volume.
+    at_ring = word + PAIR_HEADER
+    held = -1
+    full, pos, first, second = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
         top, bottom, x, v = high[i], low[i], close[i], volume[i]
         out[row, i] = math.nan
         if not math.isfinite(top + bottom + x + v):
             continue
-        flow, total = add_to_pair(
-            states, series[i], word, window, _money_flow(top, bottom, x, v), v
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, first, second)
+            held = k
+            full, pos, first, second = load_window4(states, k, word)
+        full, pos, first, second, flow, total = push_pair(
+            states, k, at_ring, window, full, pos, first, second, _money_flow(top, bottom, x, v), v
         )
-        if total > 0.0:
+        if full > 0.0 and total > 0.0:
             out[row, i] = flow / total
+    if held >= 0:
+        save_window4(states, held, word, full, pos, first, second)
 
 
 @dataclass(frozen=True, slots=True)

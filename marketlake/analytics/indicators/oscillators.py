@@ -9,16 +9,21 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, load4, save4
+from marketlake.analytics.indicators.base import BarKernel, load2, require_at_least, save2
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
+    PAIR_HEADER,
     RANGE_HEADER,
-    add_to_pair,
-    add_to_range,
-    add_to_sum,
+    SUM_HEADER,
+    load_window3,
+    load_window4,
     pair_width,
+    push_pair,
     push_range,
+    push_sum,
     range_width,
+    save_window3,
+    save_window4,
     sum_width,
 )
 
@@ -41,26 +46,49 @@ def _stochastic(
     smooth_d: int,
 ) -> None:
     # State: a window of extremes; windows of sums of the raw line and of k.
-    k_at = word + 4 + 2 * window
-    d_at = k_at + 3 + smooth_k
+    k_at = word + RANGE_HEADER + 2 * window
+    d_at = k_at + SUM_HEADER + smooth_k
+    held = -1
+    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
+    k_full, k_pos, k_front = 0.0, 0, 0.0
+    d_full, d_pos, d_front = 0.0, 0, 0.0
     for i in range(series.size):
         x = close[i]
         out[row, i] = out[row + 1, i] = math.nan
         if not math.isfinite(high[i] + low[i] + x):
             continue
         j = series[i]
-        highest, lowest = add_to_range(states, j, word, window, high[i], low[i])
-        if math.isnan(highest):
+        if j != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, top, bottom)
+                save_window3(states, held, k_at, k_full, k_pos, k_front)
+                save_window3(states, held, d_at, d_full, d_pos, d_front)
+            held = j
+            full, pos, top, bottom = load_window4(states, j, word)
+            k_full, k_pos, k_front = load_window3(states, j, k_at)
+            d_full, d_pos, d_front = load_window3(states, j, d_at)
+        full, pos, top, bottom, highest, lowest = push_range(
+            states, j, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
+        )
+        if full == 0.0:
             continue
         spread = highest - lowest
         raw = 100.0 * ((x - lowest) / spread) if spread > 0.0 else 0.0
-        line = add_to_sum(states, j, k_at, smooth_k, raw)
-        if math.isnan(line):
+        k_full, k_pos, k_front, total = push_sum(
+            states, j, k_at + SUM_HEADER, smooth_k, k_full, k_pos, k_front, raw
+        )
+        if k_full == 0.0:
             continue
-        line /= smooth_k
-        slow = add_to_sum(states, j, d_at, smooth_d, line)
-        if not math.isnan(slow):
-            out[row, i], out[row + 1, i] = line, slow / smooth_d
+        line = total / smooth_k
+        d_full, d_pos, d_front, total = push_sum(
+            states, j, d_at + SUM_HEADER, smooth_d, d_full, d_pos, d_front, line
+        )
+        if d_full > 0.0:
+            out[row, i], out[row + 1, i] = line, total / smooth_d
+    if held >= 0:
+        save_window4(states, held, word, full, pos, top, bottom)
+        save_window3(states, held, k_at, k_full, k_pos, k_front)
+        save_window3(states, held, d_at, d_full, d_pos, d_front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +147,9 @@ def _williams(
         k = series[i]
         if k != held:
             if held >= 0:
-                save4(states, held, word, full, pos, top, bottom)
+                save_window4(states, held, word, full, pos, top, bottom)
             held = k
-            full, at, top, bottom = load4(states, k, word)
-            pos = int(at)
+            full, pos, top, bottom = load_window4(states, k, word)
         full, pos, top, bottom, highest, lowest = push_range(
             states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
         )
@@ -130,7 +157,7 @@ def _williams(
             spread = highest - lowest
             out[row, i] = -100.0 * ((highest - x) / spread) if spread > 0.0 else 0.0
     if held >= 0:
-        save4(states, held, word, full, pos, top, bottom)
+        save_window4(states, held, word, full, pos, top, bottom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,25 +200,33 @@ def _cci(
     row: int,
     window: int,
 ) -> None:
-    # State: [bars taken, up to window; cursor; ring of typical prices].
+    # State: [bars taken, up to window - 1; cursor; ring of the window - 1 typical prices before this
+    # one]. The newest is added from its register: the processor waits for what was just written.
     ring = word + 2
-    end = ring + window
-    fours = ring + window // 4 * 4
+    others = window - 1
+    end = ring + others
+    fours = ring + others // 4 * 4
+    held = -1
+    taken, pos = 0, 0
     for i in range(series.size):
         typical = (high[i] + low[i] + close[i]) / 3.0
         out[row, i] = math.nan
         if not math.isfinite(typical):
             continue
         k = series[i]
-        pos = int(states[k, word + 1])
-        states[k, ring + pos] = typical
-        states[k, word + 1] = pos + 1 if pos + 1 < window else 0
-        if states[k, word] < window:
-            states[k, word] += 1.0
-            if states[k, word] < window:
-                continue
+        if k != held:
+            if held >= 0:
+                save2(states, held, word, taken, pos)
+            held = k
+            taken, pos = int(states[k, word]), int(states[k, word + 1])
+        at = ring + pos
+        pos = pos + 1 if pos + 1 < others else 0
+        if taken < others:
+            taken += 1
+            states[k, at] = typical
+            continue
         # Four sums side by side: the processor need not wait for one addition before the next.
-        a = b = c = d = 0.0
+        a, b, c, d = typical, 0.0, 0.0, 0.0
         for j in range(ring, fours, 4):
             a += states[k, j]
             b += states[k, j + 1]
@@ -200,7 +235,7 @@ def _cci(
         for j in range(fours, end):
             a += states[k, j]
         mean = ((a + b) + (c + d)) / window
-        a = b = c = d = 0.0
+        a, b, c, d = abs(typical - mean), 0.0, 0.0, 0.0
         for j in range(ring, fours, 4):
             a += abs(states[k, j] - mean)
             b += abs(states[k, j + 1] - mean)
@@ -209,8 +244,11 @@ def _cci(
         for j in range(fours, end):
             a += abs(states[k, j] - mean)
         deviation = ((a + b) + (c + d)) / window
+        states[k, at] = typical
         moved = deviation > CCI_DEVIATION_MIN * abs(mean)
         out[row, i] = (typical - mean) / (0.015 * deviation) if moved else 0.0
+    if held >= 0:
+        save2(states, held, word, taken, pos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +266,7 @@ class Cci(BarKernel):
     Parameters
     ----------
     window
-        Bars, at least 1.
+        Bars, at least 2.
     """
 
     window: int
@@ -236,9 +274,12 @@ class Cci(BarKernel):
     inputs: ClassVar = ("high", "low", "close")
     loop: ClassVar = staticmethod(_cci)
 
+    def _check(self) -> None:
+        require_at_least(self.name, 2, window=self.window)
+
     @property
     def width(self) -> int:
-        return 2 + self.window
+        return 1 + self.window
 
     @property
     def warm_up(self) -> int:
@@ -250,20 +291,29 @@ def _roc(
     states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, lag: int
 ) -> None:
     # State: [closes taken, up to lag; cursor; ring of closes].
+    ring = word + 2
+    held = -1
+    taken, pos = 0.0, 0
     for i in range(series.size):
         x = close[i]
         out[row, i] = math.nan
         if not math.isfinite(x):
             continue
         k = series[i]
-        pos = int(states[k, word + 1])
-        last = states[k, word + 2 + pos]
-        states[k, word + 2 + pos] = x
-        states[k, word + 1] = pos + 1 if pos + 1 < lag else 0
-        if states[k, word] < lag:
-            states[k, word] += 1.0
-        else:
+        if k != held:
+            if held >= 0:
+                save2(states, held, word, taken, pos)
+            held = k
+            taken, pos = states[k, word], int(states[k, word + 1])
+        last = states[k, ring + pos]
+        states[k, ring + pos] = x
+        pos = pos + 1 if pos + 1 < lag else 0
+        if taken >= lag:
             out[row, i] = 100.0 * ((x - last) / last) if last != 0.0 else 0.0
+        else:
+            taken += 1.0
+    if held >= 0:
+        save2(states, held, word, taken, pos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,31 +359,56 @@ def _ultimate(
 ) -> None:
     # State: [whether a bar was taken; last close; three windows of the sums of buying pressure and
     # of true range].
-    short_at = word + 2
-    middle_at = short_at + 4 + 2 * short
-    long_at = middle_at + 4 + 2 * middle
+    a_at = word + 2
+    b_at = a_at + PAIR_HEADER + 2 * short
+    c_at = b_at + PAIR_HEADER + 2 * middle
+    held = -1
+    taken, last = 0.0, 0.0
+    a_full, a_pos, a_up, a_range = 0.0, 0, 0.0, 0.0
+    b_full, b_pos, b_up, b_range = 0.0, 0, 0.0, 0.0
+    c_full, c_pos, c_up, c_range = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
         top, bottom, x = high[i], low[i], close[i]
         out[row, i] = math.nan
         if not math.isfinite(top + bottom + x):
             continue
         k = series[i]
-        last = states[k, word + 1]
-        states[k, word + 1] = x
-        if states[k, word] == 0.0:
-            states[k, word] = 1.0
+        if k != held:
+            if held >= 0:
+                save2(states, held, word, taken, last)
+                save_window4(states, held, a_at, a_full, a_pos, a_up, a_range)
+                save_window4(states, held, b_at, b_full, b_pos, b_up, b_range)
+                save_window4(states, held, c_at, c_full, c_pos, c_up, c_range)
+            held = k
+            taken, last = load2(states, k, word)
+            a_full, a_pos, a_up, a_range = load_window4(states, k, a_at)
+            b_full, b_pos, b_up, b_range = load_window4(states, k, b_at)
+            c_full, c_pos, c_up, c_range = load_window4(states, k, c_at)
+        floor = min(bottom, last)
+        pressure, spread = x - floor, max(top, last) - floor
+        last = x
+        if taken == 0.0:
+            taken = 1.0
             continue
-        floor = bottom if bottom < last else last
-        pressure, spread = x - floor, (top if top > last else last) - floor
-        short_up, short_range = add_to_pair(states, k, short_at, short, pressure, spread)
-        middle_up, middle_range = add_to_pair(states, k, middle_at, middle, pressure, spread)
-        up, whole = add_to_pair(states, k, long_at, long, pressure, spread)
-        if math.isnan(up):
-            continue
-        total = 4.0 * (short_up / short_range) if short_range > 0.0 else 0.0
-        total += 2.0 * (middle_up / middle_range) if middle_range > 0.0 else 0.0
+        a_full, a_pos, a_up, a_range, up, whole = push_pair(
+            states, k, a_at + PAIR_HEADER, short, a_full, a_pos, a_up, a_range, pressure, spread
+        )
+        total = 4.0 * (up / whole) if whole > 0.0 else 0.0
+        b_full, b_pos, b_up, b_range, up, whole = push_pair(
+            states, k, b_at + PAIR_HEADER, middle, b_full, b_pos, b_up, b_range, pressure, spread
+        )
+        total += 2.0 * (up / whole) if whole > 0.0 else 0.0
+        c_full, c_pos, c_up, c_range, up, whole = push_pair(
+            states, k, c_at + PAIR_HEADER, long, c_full, c_pos, c_up, c_range, pressure, spread
+        )
         total += up / whole if whole > 0.0 else 0.0
-        out[row, i] = 100.0 * (total / 7.0)
+        if c_full > 0.0:
+            out[row, i] = 100.0 * (total / 7.0)
+    if held >= 0:
+        save2(states, held, word, taken, last)
+        save_window4(states, held, a_at, a_full, a_pos, a_up, a_range)
+        save_window4(states, held, b_at, b_full, b_pos, b_up, b_range)
+        save_window4(states, held, c_at, c_full, c_pos, c_up, c_range)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,29 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged, load4, save4
+from marketlake.analytics.indicators.base import BarKernel, averaged, load2, load4, save2, save4
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
-    add_to_pair,
-    add_to_range,
-    add_to_sum,
+    PAIR_HEADER,
+    RANGE_HEADER,
+    SUM_HEADER,
+    load_window3,
+    load_window4,
     pair_width,
+    push_pair,
+    push_range,
+    push_sum,
     range_width,
+    save_window3,
+    save_window4,
     sum_width,
 )
 
 RSI_RANGE_MIN = 1e-9
 """Range of an RSI, which runs from 0 to 100, that is rounding and not movement."""
+
+TYPICAL_CHANGE_MIN = 1e-13
+"""Change of a typical price, as a part of it, that is rounding and not movement."""
 
 
 @njit(**LOOP)
@@ -49,7 +59,7 @@ def _rsi(
         if taken == 0.0:
             taken = 1.0
             continue
-        gain = averaged(taken - 1.0, gain, change if change > 0.0 else 0.0, period, alpha)
+        gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
         loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
         if taken <= period:
             taken += 1.0
@@ -117,7 +127,7 @@ def _cmo(
         if taken == 0.0:
             taken = 1.0
             continue
-        gain = averaged(taken - 1.0, gain, change if change > 0.0 else 0.0, period, alpha)
+        gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
         loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
         if taken <= period:
             taken += 1.0
@@ -174,6 +184,10 @@ def _mfi(
 ) -> None:
     # State: [whether a bar was taken; last typical price; windows of the sums of rising and of
     # falling flow].
+    at = word + 2
+    held = -1
+    taken, last = 0.0, 0.0
+    full, pos, front_up, front_down = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
         out[row, i] = math.nan
         typical = (high[i] + low[i] + close[i]) / 3.0
@@ -181,19 +195,29 @@ def _mfi(
         if not math.isfinite(flow):
             continue
         k = series[i]
-        last = states[k, word + 1]
-        states[k, word + 1] = typical
-        if states[k, word] == 0.0:
-            states[k, word] = 1.0
+        if k != held:
+            if held >= 0:
+                save2(states, held, word, taken, last)
+                save_window4(states, held, at, full, pos, front_up, front_down)
+            held = k
+            taken, last = load2(states, k, word)
+            full, pos, front_up, front_down = load_window4(states, k, at)
+        change, least = typical - last, TYPICAL_CHANGE_MIN * abs(typical)
+        last = typical
+        if taken == 0.0:
+            taken = 1.0
             continue
-        rising = flow if typical > last else 0.0
-        falling = flow if typical < last else 0.0
-        rising, falling = add_to_pair(states, k, word + 2, window, rising, falling)
-        total = rising + falling
-        if total > 0.0:
-            out[row, i] = 100.0 * (rising / total)
-        elif total == 0.0:
-            out[row, i] = 0.0
+        rising = flow if change > least else 0.0
+        falling = flow if change < -least else 0.0
+        full, pos, front_up, front_down, rising, falling = push_pair(
+            states, k, at + PAIR_HEADER, window, full, pos, front_up, front_down, rising, falling
+        )
+        if full > 0.0:
+            total = rising + falling
+            out[row, i] = 100.0 * (rising / total) if total > 0.0 else 0.0
+    if held >= 0:
+        save2(states, held, word, taken, last)
+        save_window4(states, held, at, full, pos, front_up, front_down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +225,9 @@ class Mfi(BarKernel):
     """Money flow index, from 0 to 100: an RSI of what was traded.
 
     ``100 * rising / (rising + falling)``: the sums over ``window`` bars of the typical price
-    ``(high + low + close) / 3`` times the volume, of bars whose typical price rose or fell; 0 where
-    nothing flowed. Source: TA-Lib ``MFI``, which gives 0 for any flow below 1; G. Quong, A. Soudack,
+    ``(high + low + close) / 3`` times the volume, of bars whose typical price rose or fell (by more
+    than 1e-13 of it: less is the rounding of equal sums); 0 where nothing flowed. Source: TA-Lib
+    ``MFI``, which also gives 0 for any flow below 1; G. Quong, A. Soudack,
     Stocks & Commodities 7:3, 1989. Warm-up: ``window`` bars. A bar with an input that is not finite
     is skipped: NaN for that bar.
 
@@ -226,6 +251,13 @@ class Mfi(BarKernel):
         return self.window
 
 
+@njit(forceinline=True, **LOOP)
+def _index(gain: float, loss: float) -> float:
+    """Give the RSI of two averages; 0 of none."""
+    total = gain + loss
+    return 100.0 * (gain / total) if total > 0.0 else 0.0
+
+
 @njit(**LOOP)
 def _stochrsi(
     states: Float64,
@@ -241,34 +273,54 @@ def _stochrsi(
     # State: [that of the RSI; window of extremes of the RSI; window of sums of the fast line].
     alpha = 1.0 / period
     range_at = word + 4
-    sum_at = range_at + 4 + 2 * window
+    sum_at = range_at + RANGE_HEADER + 2 * window
+    held = -1
+    taken, last, gain, loss = 0.0, 0.0, 0.0, 0.0
+    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
+    sum_full, sum_pos, front = 0.0, 0, 0.0
     for i in range(series.size):
         x = close[i]
         out[row, i] = out[row + 1, i] = math.nan
         if not math.isfinite(x):
             continue
         k = series[i]
-        taken, last, gain, loss = load4(states, k, word)
+        if k != held:
+            if held >= 0:
+                save4(states, held, word, taken, last, gain, loss)
+                save_window4(states, held, range_at, full, pos, top, bottom)
+                save_window3(states, held, sum_at, sum_full, sum_pos, front)
+            held = k
+            taken, last, gain, loss = load4(states, k, word)
+            full, pos, top, bottom = load_window4(states, k, range_at)
+            sum_full, sum_pos, front = load_window3(states, k, sum_at)
         change = x - last
+        last = x
         if taken == 0.0:
-            save4(states, k, word, 1.0, x, gain, loss)
+            taken = 1.0
             continue
-        gain = averaged(taken - 1.0, gain, change if change > 0.0 else 0.0, period, alpha)
-        loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
-        taken = taken + 1.0 if taken <= period else taken
-        save4(states, k, word, taken, x, gain, loss)
+        gain = averaged(taken - 1.0, gain, max(change, 0.0), period, alpha)
+        loss = averaged(taken - 1.0, loss, max(-change, 0.0), period, alpha)
         if taken <= period:
-            continue
-        total = gain + loss
-        rsi = 100.0 * (gain / total) if total > 0.0 else 0.0
-        highest, lowest = add_to_range(states, k, range_at, window, rsi, rsi)
-        if math.isnan(highest):
+            taken += 1.0
+            if taken <= period:
+                continue
+        rsi = _index(gain, loss)
+        full, pos, top, bottom, highest, lowest = push_range(
+            states, k, range_at + RANGE_HEADER, window, full, pos, top, bottom, rsi, rsi
+        )
+        if full == 0.0:
             continue
         spread = highest - lowest
         fast = 100.0 * ((rsi - lowest) / spread) if spread > RSI_RANGE_MIN else 0.0
-        slow = add_to_sum(states, k, sum_at, smooth, fast)
-        if not math.isnan(slow):
-            out[row, i], out[row + 1, i] = fast, slow / smooth
+        sum_full, sum_pos, front, total = push_sum(
+            states, k, sum_at + SUM_HEADER, smooth, sum_full, sum_pos, front, fast
+        )
+        if sum_full > 0.0:
+            out[row, i], out[row + 1, i] = fast, total / smooth
+    if held >= 0:
+        save4(states, held, word, taken, last, gain, loss)
+        save_window4(states, held, range_at, full, pos, top, bottom)
+        save_window3(states, held, sum_at, sum_full, sum_pos, front)
 
 
 @dataclass(frozen=True, slots=True)

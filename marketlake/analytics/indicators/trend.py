@@ -9,9 +9,23 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged
+from marketlake.analytics.indicators.base import (
+    BarKernel,
+    averaged,
+    load3,
+    load4,
+    save2,
+    save3,
+    save4,
+)
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import add_to_range, range_width
+from marketlake.analytics.windows import (
+    RANGE_HEADER,
+    load_window4,
+    push_range,
+    range_width,
+    save_window4,
+)
 
 
 @njit(**LOOP)
@@ -26,48 +40,61 @@ def _psar(
     acceleration: float,
     maximum: float,
 ) -> None:
-    # State: [direction: 0 before the second bar, then 1 or -1; bars taken, up to 2; last high; last
+    # State: [direction: 0 before the second bar, then 1 or -1; bars taken, up to 1; last high; last
     # low; extreme; factor; SAR of the bar to come].
     first_factor = min(acceleration, maximum)
+    held = -1
+    direction, taken, last_top, last_bottom = 0.0, 0.0, 0.0, 0.0
+    extreme, factor, sar = 0.0, 0.0, 0.0
     for i in range(series.size):
         top, bottom = high[i], low[i]
         out[row, i] = math.nan
         if not math.isfinite(top + bottom):
             continue
         k = series[i]
-        last_top, last_bottom = states[k, word + 2], states[k, word + 3]
-        states[k, word + 2], states[k, word + 3] = top, bottom
-        direction = states[k, word]
+        if k != held:
+            if held >= 0:
+                save4(states, held, word, direction, taken, last_top, last_bottom)
+                save3(states, held, word + 4, extreme, factor, sar)
+            held = k
+            direction, taken, last_top, last_bottom = load4(states, k, word)
+            extreme, factor, sar = load3(states, k, word + 4)
+        if taken == 0.0:
+            taken, last_top, last_bottom = 1.0, top, bottom
+            continue
         if direction == 0.0:
-            if states[k, word + 1] == 0.0:
-                states[k, word + 1] = 1.0
-                continue
-            rise, fall = top - last_top, last_bottom - bottom
-            direction = -1.0 if fall > 0.0 and rise < fall else 1.0
-            extreme = top if direction > 0.0 else bottom
-            sar = last_bottom if direction > 0.0 else last_top
+            direction, extreme, sar = _first(last_top, last_bottom, top, bottom)
             factor = first_factor
             # TA-Lib takes the second bar as its own forerunner.
             last_top, last_bottom = top, bottom
-        else:
-            extreme, factor, sar = states[k, word + 4], states[k, word + 5], states[k, word + 6]
-        turned = bottom <= sar if direction > 0.0 else top >= sar
-        if turned:
+        if bottom <= sar if direction > 0.0 else top >= sar:
             direction = -direction
-            sar = extreme
-            sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
+            sar = _beyond(extreme, direction, last_top, last_bottom, top, bottom)
             out[row, i] = sar
             factor = first_factor
             extreme = top if direction > 0.0 else bottom
         else:
             out[row, i] = sar
-            if (direction > 0.0 and top > extreme) or (direction < 0.0 and bottom < extreme):
-                extreme = top if direction > 0.0 else bottom
-                factor = min(factor + acceleration, maximum)
+            reached = max(extreme, top) if direction > 0.0 else min(extreme, bottom)
+            factor = min(factor + acceleration, maximum) if reached != extreme else factor
+            extreme = reached
         sar += factor * (extreme - sar)
         sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
-        states[k, word] = direction
-        states[k, word + 4], states[k, word + 5], states[k, word + 6] = extreme, factor, sar
+        last_top, last_bottom = top, bottom
+    if held >= 0:
+        save4(states, held, word, direction, taken, last_top, last_bottom)
+        save3(states, held, word + 4, extreme, factor, sar)
+
+
+@njit(**LOOP)
+def _first(
+    last_top: float, last_bottom: float, top: float, bottom: float
+) -> tuple[float, float, float]:
+    """Give direction, extreme and SAR of a series' second bar."""
+    rise, fall = top - last_top, last_bottom - bottom
+    if fall > 0.0 and rise < fall:
+        return -1.0, bottom, last_top
+    return 1.0, top, last_bottom
 
 
 @njit(forceinline=True, **LOOP)
@@ -76,8 +103,8 @@ def _beyond(
 ) -> float:
     """Keep a SAR out of the range of the last two bars."""
     if direction > 0.0:
-        return min(sar, min(last_bottom, bottom))
-    return max(sar, max(last_top, top))
+        return min(sar, last_bottom, bottom)
+    return max(sar, last_top, top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +168,7 @@ def _supertrend(
         if taken == 0.0:
             states[k, word] = 1.0
             continue
-        spread = (top if top > last else last) - (bottom if bottom < last else last)
+        spread = (max(last, top)) - (min(last, bottom))
         true_range = averaged(taken - 1.0, states[k, word + 2], spread, period, alpha)
         states[k, word + 2] = true_range
         if taken <= period:
@@ -217,31 +244,58 @@ def _ichimoku(
 ) -> None:
     # State: three windows of extremes; then [values in the rings; cursor; ring of the leading span
     # a; ring of the leading span b], the rings of `base` values each.
-    base_at = word + 4 + 2 * conversion
-    span_at = base_at + 4 + 2 * base
-    rings = span_at + 4 + 2 * span
+    b_at = word + RANGE_HEADER + 2 * conversion
+    c_at = b_at + RANGE_HEADER + 2 * base
+    rings = c_at + RANGE_HEADER + 2 * span
+    held = -1
+    a_full, a_pos, a_top, a_bottom = 0.0, 0, 0.0, 0.0
+    b_full, b_pos, b_top, b_bottom = 0.0, 0, 0.0, 0.0
+    c_full, c_pos, c_top, c_bottom = 0.0, 0, 0.0, 0.0
+    kept, at = 0.0, 0
     for i in range(series.size):
         top, bottom = high[i], low[i]
-        for j in range(4):
-            out[row + j, i] = math.nan
+        out[row, i] = out[row + 1, i] = out[row + 2, i] = out[row + 3, i] = math.nan
         if not math.isfinite(top + bottom):
             continue
         k = series[i]
-        highest, lowest = add_to_range(states, k, word, conversion, top, bottom)
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, a_full, a_pos, a_top, a_bottom)
+                save_window4(states, held, b_at, b_full, b_pos, b_top, b_bottom)
+                save_window4(states, held, c_at, c_full, c_pos, c_top, c_bottom)
+                save2(states, held, rings, kept, at)
+            held = k
+            a_full, a_pos, a_top, a_bottom = load_window4(states, k, word)
+            b_full, b_pos, b_top, b_bottom = load_window4(states, k, b_at)
+            c_full, c_pos, c_top, c_bottom = load_window4(states, k, c_at)
+            kept, at = states[k, rings], int(states[k, rings + 1])
+        a_full, a_pos, a_top, a_bottom, highest, lowest = push_range(
+            states, k, word + RANGE_HEADER, conversion,
+            a_full, a_pos, a_top, a_bottom, top, bottom,
+        )  # fmt: skip
         fast = 0.5 * (highest + lowest)
-        highest, lowest = add_to_range(states, k, base_at, base, top, bottom)
+        b_full, b_pos, b_top, b_bottom, highest, lowest = push_range(
+            states, k, b_at + RANGE_HEADER, base, b_full, b_pos, b_top, b_bottom, top, bottom
+        )
         slow = 0.5 * (highest + lowest)
-        highest, lowest = add_to_range(states, k, span_at, span, top, bottom)
-        if math.isnan(highest):
+        c_full, c_pos, c_top, c_bottom, highest, lowest = push_range(
+            states, k, c_at + RANGE_HEADER, span, c_full, c_pos, c_top, c_bottom, top, bottom
+        )
+        if c_full == 0.0:
             continue
-        at = rings + 2 + int(states[k, rings + 1])
-        if states[k, rings] >= base:
+        slot = rings + 2 + at
+        if kept >= base:
             out[row, i], out[row + 1, i] = fast, slow
-            out[row + 2, i], out[row + 3, i] = states[k, at], states[k, at + base]
+            out[row + 2, i], out[row + 3, i] = states[k, slot], states[k, slot + base]
         else:
-            states[k, rings] += 1.0
-        states[k, at], states[k, at + base] = 0.5 * (fast + slow), 0.5 * (highest + lowest)
-        states[k, rings + 1] = (states[k, rings + 1] + 1.0) % base
+            kept += 1.0
+        states[k, slot], states[k, slot + base] = 0.5 * (fast + slow), 0.5 * (highest + lowest)
+        at = at + 1 if at + 1 < base else 0
+    if held >= 0:
+        save_window4(states, held, word, a_full, a_pos, a_top, a_bottom)
+        save_window4(states, held, b_at, b_full, b_pos, b_top, b_bottom)
+        save_window4(states, held, c_at, c_full, c_pos, c_top, c_bottom)
+        save2(states, held, rings, kept, at)
 
 
 @dataclass(frozen=True, slots=True)

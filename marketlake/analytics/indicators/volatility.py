@@ -11,7 +11,18 @@ from numba import njit
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import BarKernel, averaged, load3, save3
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import add_to_range, add_to_sum, range_width, sum_width
+from marketlake.analytics.windows import (
+    RANGE_HEADER,
+    SUM_HEADER,
+    load_window3,
+    load_window4,
+    push_range,
+    push_sum,
+    range_width,
+    save_window3,
+    save_window4,
+    sum_width,
+)
 
 
 @njit(**LOOP)
@@ -42,7 +53,7 @@ def _atr(
                 save3(states, held, word, taken, last, average)
             held = k
             taken, last, average = load3(states, k, word)
-        spread = (top if top > last else last) - (bottom if bottom < last else last)
+        spread = (max(last, top)) - (min(last, bottom))
         last = x
         if taken == 0.0:
             taken = 1.0
@@ -139,20 +150,37 @@ def _ulcer(
     states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
 ) -> None:
     # State: a window of extremes of the close; a window of sums of squared drawdowns.
-    sum_at = word + 4 + 2 * window
+    sum_at = word + RANGE_HEADER + 2 * window
+    held = -1
+    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
+    sum_full, sum_pos, front = 0.0, 0, 0.0
     for i in range(series.size):
         x = close[i]
         out[row, i] = math.nan
         if not math.isfinite(x):
             continue
         k = series[i]
-        highest, _ = add_to_range(states, k, word, window, x, x)
-        if math.isnan(highest):
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, top, bottom)
+                save_window3(states, held, sum_at, sum_full, sum_pos, front)
+            held = k
+            full, pos, top, bottom = load_window4(states, k, word)
+            sum_full, sum_pos, front = load_window3(states, k, sum_at)
+        full, pos, top, bottom, highest, _ = push_range(
+            states, k, word + RANGE_HEADER, window, full, pos, top, bottom, x, x
+        )
+        if full == 0.0:
             continue
         drawdown = 100.0 * ((x - highest) / highest) if highest != 0.0 else 0.0
-        total = add_to_sum(states, k, sum_at, window, drawdown * drawdown)
-        if not math.isnan(total):
+        sum_full, sum_pos, front, total = push_sum(
+            states, k, sum_at + SUM_HEADER, window, sum_full, sum_pos, front, drawdown * drawdown
+        )
+        if sum_full > 0.0:
             out[row, i] = math.sqrt(total / window)
+    if held >= 0:
+        save_window4(states, held, word, full, pos, top, bottom)
+        save_window3(states, held, sum_at, sum_full, sum_pos, front)
 
 
 @dataclass(frozen=True, slots=True)

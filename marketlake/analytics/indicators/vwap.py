@@ -16,7 +16,13 @@ from numba import njit
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import BarKernel
 from marketlake.analytics.kernel import Float64, Int64
-from marketlake.analytics.windows import add_to_pair, pair_width
+from marketlake.analytics.windows import (
+    PAIR_HEADER,
+    load_window4,
+    pair_width,
+    push_pair,
+    save_window4,
+)
 
 US_PER_DAY: Final = 86_400_000_000
 
@@ -47,14 +53,27 @@ def _rolling_vwap(
     window: int,
 ) -> None:
     # State: windows of the sums of traded and of volume.
+    at_ring = word + PAIR_HEADER
+    held = -1
+    full, pos, first, second = 0.0, 0, 0.0, 0.0
     for i in range(series.size):
         out[row, i] = math.nan
         traded = _traded(high[i], low[i], close[i], volume[i], quote_volume[i])
         if math.isnan(traded):
             continue
-        traded, total = add_to_pair(states, series[i], word, window, traded, volume[i])
-        if total > 0.0:
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, first, second)
+            held = k
+            full, pos, first, second = load_window4(states, k, word)
+        full, pos, first, second, traded, total = push_pair(
+            states, k, at_ring, window, full, pos, first, second, traded, volume[i]
+        )
+        if full > 0.0 and total > 0.0:
             out[row, i] = traded / total
+    if held >= 0:
+        save_window4(states, held, word, full, pos, first, second)
 
 
 @dataclass(frozen=True, slots=True)
