@@ -17,10 +17,13 @@ from marketlake.analytics.indicators import (
     adaptive,
     averages,
     bands,
+    chaikin,
+    chains,
     convergence,
     directional,
     flow,
-    oscillators,
+    momentum,
+    stochastics,
     strength,
     trend,
     volatility,
@@ -65,7 +68,7 @@ def _flows(kernel: strength.Mfi, bars: Bars) -> Float64:
         return np.fmax(1.0, 1e-2 * np.maximum.accumulate(flow) / totals)
 
 
-def _mean_of_prices(kernel: oscillators.Cci, bars: Bars) -> Float64:
+def _mean_of_prices(kernel: momentum.Cci, bars: Bars) -> Float64:
     """Let 1e-9 be 1e-15 of the mean price, which no sum of prices is better than, or of 1.
 
     The CCI is a difference of prices over their deviation: where a market moves by less than a
@@ -109,8 +112,8 @@ FUNCTIONS: Final[dict[type[BarKernel], Function]] = {
     averages.Sma: Function("SMA", lambda k, b: [talib.SMA(b["close"], k.window)], _none),
     averages.Ema: Function("EMA", lambda k, b: [talib.EMA(b["close"], k.span)], _none),
     averages.Wma: Function("WMA", lambda k, b: [talib.WMA(b["close"], k.window)], _none),
-    averages.Dema: Function("DEMA", lambda k, b: [talib.DEMA(b["close"], k.span)], _none),
-    averages.Tema: Function("TEMA", lambda k, b: [talib.TEMA(b["close"], k.span)], _none),
+    chains.Dema: Function("DEMA", lambda k, b: [talib.DEMA(b["close"], k.span)], _none),
+    chains.Tema: Function("TEMA", lambda k, b: [talib.TEMA(b["close"], k.span)], _none),
     adaptive.Kama: Function("KAMA", lambda k, b: [talib.KAMA(b["close"], k.window)], _none),
     bands.Bollinger: Function(
         "BBANDS", lambda k, b: talib.BBANDS(b["close"], k.window, k.deviations, k.deviations), _none
@@ -124,30 +127,30 @@ FUNCTIONS: Final[dict[type[BarKernel], Function]] = {
     strength.Mfi: Function(
         "MFI", lambda k, b: [talib.MFI(*_hlc(b), b["volume"], k.window)], _flows
     ),
-    strength.StochRsi: Function(
+    stochastics.StochRsi: Function(
         "STOCHRSI", lambda k, b: talib.STOCHRSI(b["close"], k.period, k.window, k.smooth, 0), _one
     ),
-    oscillators.Stochastic: Function(
+    stochastics.Stochastic: Function(
         "STOCH", lambda k, b: talib.STOCH(*_hlc(b), k.window, k.smooth_k, 0, k.smooth_d, 0), _one
     ),
-    oscillators.WilliamsR: Function("WILLR", lambda k, b: [talib.WILLR(*_hlc(b), k.window)], _one),
-    oscillators.Cci: Function("CCI", lambda k, b: [talib.CCI(*_hlc(b), k.window)], _mean_of_prices),
-    oscillators.Roc: Function("ROC", lambda k, b: [talib.ROC(b["close"], k.lag)], _one),
-    oscillators.UltimateOscillator: Function(
+    stochastics.WilliamsR: Function("WILLR", lambda k, b: [talib.WILLR(*_hlc(b), k.window)], _one),
+    momentum.Cci: Function("CCI", lambda k, b: [talib.CCI(*_hlc(b), k.window)], _mean_of_prices),
+    momentum.Roc: Function("ROC", lambda k, b: [talib.ROC(b["close"], k.lag)], _one),
+    momentum.UltimateOscillator: Function(
         "ULTOSC", lambda k, b: [talib.ULTOSC(*_hlc(b), k.short, k.middle, k.long)], _one
     ),
     convergence.Macd: Function(
         "MACD", lambda k, b: talib.MACD(b["close"], k.fast, k.slow, k.signal), _price
     ),
     convergence.Ppo: Function("PPO, EMA", _ppo, _one),
-    convergence.Trix: Function("TRIX", lambda k, b: [talib.TRIX(b["close"], k.span)], _one),
+    chains.Trix: Function("TRIX", lambda k, b: [talib.TRIX(b["close"], k.span)], _one),
     directional.Adx: Function("ADX, PLUS_DI, MINUS_DI", _adx, _one),
     directional.Aroon: Function("AROON, AROONOSC", _aroon, _one),
     flow.Obv: Function("OBV", lambda _, b: [talib.OBV(b["close"], b["volume"])], _none),
-    flow.AccumulationDistribution: Function(
+    chaikin.AccumulationDistribution: Function(
         "AD", lambda _, b: [talib.AD(*_hlc(b), b["volume"])], _line
     ),
-    flow.ChaikinOscillator: Function(
+    chaikin.ChaikinOscillator: Function(
         "ADOSC", lambda k, b: [talib.ADOSC(*_hlc(b), b["volume"], k.fast, k.slow)], _line
     ),
     volatility.Atr: Function("ATR", lambda k, b: [talib.ATR(*_hlc(b), k.period)], _none),

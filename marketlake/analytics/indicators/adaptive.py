@@ -159,9 +159,10 @@ def _hma(
 
 @dataclass(frozen=True, slots=True)
 class Hma(BarKernel):
-    """Hull's moving average, ``wma(2 * wma(close, window / 2) - wma(close, window), sqrt(window))``.
+    """Hull's moving average: a weighted average of twice the fast one less the slow one.
 
-    Half and root are rounded down. Source: A. Hull, Hull Moving Average, alanhull.com, 2005;
+    ``wma(2 * wma(close, window / 2) - wma(close, window), sqrt(window))``; half and root are
+    rounded down. Source: A. Hull, Hull Moving Average, alanhull.com, 2005;
     TA-Lib has none. Warm-up: ``window + floor(sqrt(window)) - 2`` bars. A close that is not finite
     is skipped: NaN for that bar, and the windows keep their values.
 

@@ -1,4 +1,4 @@
-"""Moving averages whose weights are fixed: simple, exponential, linear, and chains of them."""
+"""Moving averages whose weights are fixed: simple, exponential, linear."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from marketlake.analytics.indicators.base import (
     BarKernel,
     averaged,
     load2,
-    load3,
-    load4,
     save2,
-    save3,
-    save4,
 )
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
@@ -198,128 +194,3 @@ class Wma(BarKernel):
     @property
     def warm_up(self) -> int:
         return self.window - 1
-
-
-@njit(**LOOP)
-def _dema(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
-) -> None:
-    # State: [closes taken, up to 2 * span; first average; second], sums until they have values.
-    alpha = 2.0 / (span + 1.0)
-    lag = span - 1.0
-    held = -1
-    taken, first, second = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, first, second)
-            held = k
-            taken, first, second = load3(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 2.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before >= 2.0 * lag:
-            out[row, i] = 2.0 * first - second
-    if held >= 0:
-        save3(states, held, word, taken, first, second)
-
-
-@dataclass(frozen=True, slots=True)
-class Dema(BarKernel):
-    """Double exponential moving average, ``2 * ema - ema(ema)``.
-
-    Source: TA-Lib ``DEMA``; P. Mulloy, Smoothing Data with Faster Moving Averages, Stocks &
-    Commodities 12:1, 1994. Each of the two averages starts from the mean of the first ``span``
-    values that it is given. Warm-up: ``2 * (span - 1)`` bars. A close that is not finite is
-    skipped: NaN for that bar, and the averages stay.
-
-    Parameters
-    ----------
-    span
-        Bars, at least 1.
-    """
-
-    span: int
-    base: ClassVar = "dema"
-    inputs: ClassVar = ("close",)
-    loop: ClassVar = staticmethod(_dema)
-
-    @property
-    def width(self) -> int:
-        return 3
-
-    @property
-    def warm_up(self) -> int:
-        return 2 * (self.span - 1)
-
-
-@njit(**LOOP)
-def _tema(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
-) -> None:
-    # State: [closes taken, up to 3 * span; the three averages], sums until they have values.
-    alpha = 2.0 / (span + 1.0)
-    lag = span - 1.0
-    held = -1
-    taken, first, second, third = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, first, second, third)
-            held = k
-            taken, first, second, third = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 3.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before < 2.0 * lag:
-            continue
-        third = averaged(before - 2.0 * lag, third, second, span, alpha)
-        if before >= 3.0 * lag:
-            out[row, i] = 3.0 * first - 3.0 * second + third
-    if held >= 0:
-        save4(states, held, word, taken, first, second, third)
-
-
-@dataclass(frozen=True, slots=True)
-class Tema(BarKernel):
-    """Triple exponential moving average, ``3 * ema - 3 * ema(ema) + ema(ema(ema))``.
-
-    Source: TA-Lib ``TEMA``; P. Mulloy, Stocks & Commodities 12:2, 1994. Each of the three averages
-    starts from the mean of the first ``span`` values that it is given. Warm-up:
-    ``3 * (span - 1)`` bars. A close that is not finite is skipped: NaN for that bar, and the
-    averages stay.
-
-    Parameters
-    ----------
-    span
-        Bars, at least 1.
-    """
-
-    span: int
-    base: ClassVar = "tema"
-    inputs: ClassVar = ("close",)
-    loop: ClassVar = staticmethod(_tema)
-
-    @property
-    def width(self) -> int:
-        return 4
-
-    @property
-    def warm_up(self) -> int:
-        return 3 * (self.span - 1)

@@ -1,4 +1,4 @@
-"""Differences of exponential averages: MACD, PPO, TRIX, TSI."""
+"""Differences of exponential averages: MACD, PPO."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged, load4, save4
+from marketlake.analytics.indicators.base import (
+    BarKernel,
+    averaged,
+    load4,
+    save4,
+)
 from marketlake.analytics.kernel import Float64, Int64
 
 
@@ -149,11 +154,11 @@ def _ppo(
 class Ppo(BarKernel):
     """Percentage price oscillator: the MACD as a percentage of its slow average.
 
-    ``ppo = 100 * (ema(fast) - ema(slow)) / ema(slow)``, 0 where the slow average is 0;
-    ``signal = ema(signal) of ppo``, ``hist = ppo - signal``. Source: TA-Lib ``PPO`` with
-    exponential averages: unlike in ``macd``, each starts from the mean of its own first values;
-    G. Appel. TA-Lib has no signal: it is its ``EMA`` of the line. Warm-up: ``slow + signal - 2`` bars for all three. A close that is not
-    finite is skipped: NaN for that bar.
+    ``ppo = 100 * (ema(fast) - ema(slow)) / ema(slow)``, 0 where the slow average is 0; ``signal =
+    ema(signal) of ppo``, ``hist = ppo - signal``. Source: TA-Lib ``PPO`` with exponential averages:
+    unlike in ``macd``, each starts from the mean of its own first values; G. Appel. TA-Lib has no
+    signal: it is its ``EMA`` of the line. Warm-up: ``slow + signal - 2`` bars for all three. A
+    close that is not finite is skipped: NaN for that bar.
 
     Parameters
     ----------
@@ -179,138 +184,3 @@ class Ppo(BarKernel):
     @property
     def warm_up(self) -> int:
         return self.slow + self.signal - 2
-
-
-@njit(**LOOP)
-def _trix(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
-) -> None:
-    # State: [closes taken, up to 3 * span; the three averages], sums until they have values.
-    alpha = 2.0 / (span + 1.0)
-    lag = span - 1.0
-    held = -1
-    taken, first, second, third = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, first, second, third)
-            held = k
-            taken, first, second, third = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 3.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before < 2.0 * lag:
-            continue
-        last = third
-        third = averaged(before - 2.0 * lag, third, second, span, alpha)
-        if before > 3.0 * lag:
-            out[row, i] = 100.0 * ((third - last) / last) if last != 0.0 else 0.0
-    if held >= 0:
-        save4(states, held, word, taken, first, second, third)
-
-
-@dataclass(frozen=True, slots=True)
-class Trix(BarKernel):
-    """TRIX: the change of a triple exponential average from bar to bar, in percent.
-
-    ``100 * (t - t of the last bar) / t of the last bar``, ``t = ema(ema(ema(close)))``, each average
-    started from the mean of the first ``span`` values that it is given; 0 where the last was 0.
-    Source: TA-Lib ``TRIX``; J. Hutson, Stocks & Commodities 1:5, 1983. Warm-up:
-    ``3 * (span - 1) + 1`` bars. A close that is not finite is skipped: NaN for that bar.
-
-    Parameters
-    ----------
-    span
-        Bars, at least 1.
-    """
-
-    span: int
-    base: ClassVar = "trix"
-    inputs: ClassVar = ("close",)
-    loop: ClassVar = staticmethod(_trix)
-
-    @property
-    def width(self) -> int:
-        return 4
-
-    @property
-    def warm_up(self) -> int:
-        return 3 * (self.span - 1) + 1
-
-
-@njit(**LOOP)
-def _tsi(
-    states: Float64,
-    word: int,
-    series: Int64,
-    close: Float64,
-    out: Float64,
-    row: int,
-    slow: int,
-    fast: int,
-) -> None:
-    # State: [closes taken, up to slow + fast; last close; averages of the change: slow, and fast of
-    # it; of the absolute change: slow, and fast of it], sums until they have values.
-    slow_alpha, fast_alpha = 2.0 / (slow + 1.0), 2.0 / (fast + 1.0)
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        taken, last, change, double = load4(states, k, word)
-        states[k, word] = min(taken + 1.0, slow + fast)
-        states[k, word + 1] = x
-        if taken == 0.0:
-            continue
-        path, double_path = states[k, word + 4], states[k, word + 5]
-        step = x - last
-        change = averaged(taken - 1.0, change, step, slow, slow_alpha)
-        path = averaged(taken - 1.0, path, abs(step), slow, slow_alpha)
-        states[k, word + 2], states[k, word + 4] = change, path
-        if taken < slow:
-            continue
-        double = averaged(taken - slow, double, change, fast, fast_alpha)
-        double_path = averaged(taken - slow, double_path, path, fast, fast_alpha)
-        states[k, word + 3], states[k, word + 5] = double, double_path
-        if taken >= slow + fast - 1:
-            out[row, i] = 100.0 * (double / double_path) if double_path > 0.0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tsi(BarKernel):
-    """True strength index, from -100 to 100.
-
-    ``100 * ema(fast) of ema(slow) of the change / the same of the absolute change``, each average
-    started from the mean of its first values; 0 in a market that never moved. Source: W. Blau,
-    Momentum, Direction and Divergence, 1995; TA-Lib has none. Warm-up: ``slow + fast - 1`` bars. A
-    close that is not finite is skipped: NaN for that bar, and the next change is against the last
-    finite close.
-
-    Parameters
-    ----------
-    slow, fast
-        Spans in bars, at least 1; 25 and 13 are usual.
-    """
-
-    slow: int
-    fast: int
-    base: ClassVar = "tsi"
-    inputs: ClassVar = ("close",)
-    loop: ClassVar = staticmethod(_tsi)
-
-    @property
-    def width(self) -> int:
-        return 6
-
-    @property
-    def warm_up(self) -> int:
-        return self.slow + self.fast - 1

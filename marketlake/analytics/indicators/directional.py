@@ -69,24 +69,28 @@ def _adx(
             rising -= alpha * rising
             falling -= alpha * falling
             ranged -= alpha * ranged
-        rising += up if up > max(down, 0.0) else 0.0
-        falling += down if down > max(up, 0.0) else 0.0
+        rising += _leading(up, down)
+        falling += _leading(down, up)
         ranged += spread
         if before < period:
             continue
         plus, minus = _percent(rising, ranged), _percent(falling, ranged)
+        # A bar without direction is one of the first values, but changes no average.
         both = plus + minus
-        if both > 0.0:
-            average = averaged(
-                before - period, average, 100.0 * (abs(plus - minus) / both), period, alpha
-            )
-        elif taken == ready and before < ready:
-            average /= period
+        if both > 0.0 or before < ready:
+            index = _percent(abs(plus - minus), both)
+            average = averaged(before - period, average, index, period, alpha)
         if taken >= ready:
             out[row, i], out[row + 1, i], out[row + 2, i] = average, plus, minus
     if held >= 0:
         _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling, ranged,
                average)  # fmt: skip
+
+
+@njit(forceinline=True, **LOOP)
+def _leading(move: float, other: float) -> float:
+    """Give a move that is positive and the larger of two, else 0."""
+    return move if move > max(other, 0.0) else 0.0
 
 
 @njit(forceinline=True, **LOOP)
@@ -110,12 +114,12 @@ class Adx(BarKernel):
 
     A bar's rise is what its high gained, if that is positive and more than its low fell; its fall
     likewise. ``di = 100 * wilder(rise or fall) / wilder(true range)``, the sums being started from
-    ``period - 1`` bars and then ``sum = sum * (1 - 1 / period) + new``.
-    ``dx = 100 * abs(plus - minus) / (plus + minus)``, and ``adx`` is Wilder's average of it, started
-    from the mean of ``period`` values; a bar without direction leaves it as it was. Source: TA-Lib
-    ``ADX``, ``PLUS_DI``, ``MINUS_DI``, without an unstable period; J. W. Wilder, New Concepts in
-    Technical Trading Systems, 1978. Warm-up: ``2 * period - 1`` bars for all three. A bar whose
-    high, low or close is not finite is skipped: NaN for that bar.
+    ``period - 1`` bars and then ``sum = sum * (1 - 1 / period) + new``. ``dx = 100 * abs(plus -
+    minus) / (plus + minus)``, and ``adx`` is Wilder's average of it, started from the mean of
+    ``period`` values; a bar without direction leaves it as it was. Source: TA-Lib ``ADX``,
+    ``PLUS_DI``, ``MINUS_DI``, without an unstable period; J. W. Wilder, New Concepts in Technical
+    Trading Systems, 1978. Warm-up: ``2 * period - 1`` bars for all three. A bar whose high, low or
+    close is not finite is skipped: NaN for that bar.
 
     Parameters
     ----------
@@ -221,9 +225,9 @@ class Aroon(BarKernel):
 
     ``up = 100 * (period - bars since the highest high) / period`` of the last ``period + 1`` bars,
     ``down`` the same of the lowest low, both from 0 to 100, the latest counting where several are
-    equal; ``oscillator = up - down``. Source: TA-Lib ``AROON`` and ``AROONOSC``; T. S. Chande, Stocks
-    & Commodities 13:9, 1995. Warm-up: ``period`` bars. A bar whose high or low is not finite is
-    skipped: NaN for that bar, and it does not count.
+    equal; ``oscillator = up - down``. Source: TA-Lib ``AROON`` and ``AROONOSC``; T. S. Chande,
+    Stocks & Commodities 13:9, 1995. Warm-up: ``period`` bars. A bar whose high or low is not finite
+    is skipped: NaN for that bar, and it does not count.
 
     Parameters
     ----------

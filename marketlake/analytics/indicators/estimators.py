@@ -208,8 +208,8 @@ def _garman_klass(
 class GarmanKlass(BarKernel):
     """Garman and Klass's volatility, from open, high, low and close.
 
-    ``sqrt(mean(ln(high / low)**2 / 2 - (2 ln 2 - 1) * ln(close / open)**2))`` over ``window`` bars; 0
-    where the mean is negative, which only bars with a body beyond their range make. Source: M. B.
+    ``sqrt(mean(ln(high / low)**2 / 2 - (2 ln 2 - 1) * ln(close / open)**2))`` over ``window`` bars;
+    0 where the mean is negative, which only bars with a body beyond their range make. Source: M. B.
     Garman, M. J. Klass, On the Estimation of Security Price Volatilities from Historical Data,
     Journal of Business 53, 1980; TA-Lib has none. Warm-up: ``window - 1`` bars. A bar with a price
     that is not finite and above 0 is skipped: NaN for that bar.
@@ -285,11 +285,11 @@ class YangZhang(BarKernel):
     """Yang and Zhang's volatility, which knows of gaps between bars and of drift.
 
     ``sqrt(var(ln(open / last close)) + k * var(ln(close / open)) + (1 - k) * rs)`` over ``window``
-    bars: sample variances (divided by ``window - 1``), ``rs`` the mean of Rogers and Satchell's
-    ``u * (u - c) + d * (d - c)`` with ``u``, ``d``, ``c`` the logs of high, low and close over open, and
-    ``k = 0.34 / (1.34 + (window + 1) / (window - 1))``. Source: D. Yang, Q. Zhang, Drift-Independent
-    Volatility Estimation, Journal of Business 73, 2000; TA-Lib has none. Warm-up: ``window`` bars.
-    A bar with a price that is not finite and above 0 is skipped: NaN for that bar.
+    bars: sample variances (divided by ``window - 1``), ``rs`` the mean of Rogers and Satchell's ``u
+    * (u - c) + d * (d - c)`` with ``u``, ``d``, ``c`` the logs of high, low and close over open,
+    and ``k = 0.34 / (1.34 + (window + 1) / (window - 1))``. Source: D. Yang, Q. Zhang,
+    Drift-Independent Volatility Estimation, Journal of Business 73, 2000; TA-Lib has none. Warm-up:
+    ``window`` bars. A bar with a price that is not finite and above 0 is skipped: NaN for that bar.
 
     Parameters
     ----------

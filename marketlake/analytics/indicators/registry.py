@@ -13,10 +13,16 @@ from dataclasses import fields
 from typing import Final
 
 from marketlake.analytics.indicators.adaptive import Hma, Kama
-from marketlake.analytics.indicators.averages import Dema, Ema, Sma, Tema, Wma
+from marketlake.analytics.indicators.averages import Ema, Sma, Wma
 from marketlake.analytics.indicators.bands import Bollinger, Donchian, Keltner
 from marketlake.analytics.indicators.base import BarKernel
-from marketlake.analytics.indicators.convergence import Macd, Ppo, Trix, Tsi
+from marketlake.analytics.indicators.chaikin import (
+    AccumulationDistribution,
+    ChaikinMoneyFlow,
+    ChaikinOscillator,
+)
+from marketlake.analytics.indicators.chains import Dema, Tema, Trix
+from marketlake.analytics.indicators.convergence import Macd, Ppo
 from marketlake.analytics.indicators.directional import Adx, Aroon
 from marketlake.analytics.indicators.estimators import (
     GarmanKlass,
@@ -24,22 +30,12 @@ from marketlake.analytics.indicators.estimators import (
     RealisedVolatility,
     YangZhang,
 )
-from marketlake.analytics.indicators.flow import (
-    AccumulationDistribution,
-    ChaikinMoneyFlow,
-    ChaikinOscillator,
-    ForceIndex,
-    Obv,
-)
-from marketlake.analytics.indicators.oscillators import (
-    Cci,
-    Roc,
-    Stochastic,
-    UltimateOscillator,
-    WilliamsR,
-)
-from marketlake.analytics.indicators.strength import Cmo, Mfi, Rsi, StochRsi
-from marketlake.analytics.indicators.trend import Ichimoku, Psar, SuperTrend
+from marketlake.analytics.indicators.flow import ForceIndex, Obv
+from marketlake.analytics.indicators.ichimoku import Ichimoku
+from marketlake.analytics.indicators.momentum import Cci, Roc, UltimateOscillator
+from marketlake.analytics.indicators.stochastics import Stochastic, StochRsi, WilliamsR
+from marketlake.analytics.indicators.strength import Cmo, Mfi, Rsi, Tsi
+from marketlake.analytics.indicators.trend import Psar, SuperTrend
 from marketlake.analytics.indicators.volatility import Atr, Natr, Ulcer
 from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
 

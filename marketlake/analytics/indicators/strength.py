@@ -1,4 +1,4 @@
-"""Rises against falls: relative strength, Chande's momentum, money flow, stochastic RSI."""
+"""Rises against falls: relative strength, Chande's momentum, money flow, true strength."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged, load2, load4, save2, save4
+from marketlake.analytics.indicators.base import (
+    BarKernel,
+    averaged,
+    load2,
+    load4,
+    save2,
+    save4,
+)
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     PAIR_HEADER,
-    RANGE_HEADER,
-    SUM_HEADER,
-    load_window3,
     load_window4,
     pair_width,
     push_pair,
-    push_range,
-    push_sum,
-    range_width,
-    save_window3,
     save_window4,
-    sum_width,
 )
-
-RSI_RANGE_MIN = 1e-9
-"""Range of an RSI, which runs from 0 to 100, that is rounding and not movement."""
 
 TYPICAL_CHANGE_MIN = 1e-13
 """Change of a typical price, as a part of it, that is rounding and not movement."""
@@ -251,110 +247,71 @@ class Mfi(BarKernel):
         return self.window
 
 
-@njit(forceinline=True, **LOOP)
-def _index(gain: float, loss: float) -> float:
-    """Give the RSI of two averages; 0 of none."""
-    total = gain + loss
-    return 100.0 * (gain / total) if total > 0.0 else 0.0
-
-
 @njit(**LOOP)
-def _stochrsi(
+def _tsi(
     states: Float64,
     word: int,
     series: Int64,
     close: Float64,
     out: Float64,
     row: int,
-    period: int,
-    window: int,
-    smooth: int,
+    slow: int,
+    fast: int,
 ) -> None:
-    # State: [that of the RSI; window of extremes of the RSI; window of sums of the fast line].
-    alpha = 1.0 / period
-    range_at = word + 4
-    sum_at = range_at + RANGE_HEADER + 2 * window
-    held = -1
-    taken, last, gain, loss = 0.0, 0.0, 0.0, 0.0
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    sum_full, sum_pos, front = 0.0, 0, 0.0
+    # State: [closes taken, up to slow + fast; last close; averages of the change: slow, and fast of
+    # it; of the absolute change: slow, and fast of it], sums until they have values.
+    slow_alpha, fast_alpha = 2.0 / (slow + 1.0), 2.0 / (fast + 1.0)
     for i in range(series.size):
         x = close[i]
-        out[row, i] = out[row + 1, i] = math.nan
+        out[row, i] = math.nan
         if not math.isfinite(x):
             continue
         k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, last, gain, loss)
-                save_window4(states, held, range_at, full, pos, top, bottom)
-                save_window3(states, held, sum_at, sum_full, sum_pos, front)
-            held = k
-            taken, last, gain, loss = load4(states, k, word)
-            full, pos, top, bottom = load_window4(states, k, range_at)
-            sum_full, sum_pos, front = load_window3(states, k, sum_at)
-        change = x - last
-        last = x
+        taken, last, change, double = load4(states, k, word)
+        states[k, word] = min(taken + 1.0, slow + fast)
+        states[k, word + 1] = x
         if taken == 0.0:
-            taken = 1.0
             continue
-        gain = averaged(taken - 1.0, gain, max(change, 0.0), period, alpha)
-        loss = averaged(taken - 1.0, loss, max(-change, 0.0), period, alpha)
-        if taken <= period:
-            taken += 1.0
-            if taken <= period:
-                continue
-        rsi = _index(gain, loss)
-        full, pos, top, bottom, highest, lowest = push_range(
-            states, k, range_at + RANGE_HEADER, window, full, pos, top, bottom, rsi, rsi
-        )
-        if full == 0.0:
+        path, double_path = states[k, word + 4], states[k, word + 5]
+        step = x - last
+        change = averaged(taken - 1.0, change, step, slow, slow_alpha)
+        path = averaged(taken - 1.0, path, abs(step), slow, slow_alpha)
+        states[k, word + 2], states[k, word + 4] = change, path
+        if taken < slow:
             continue
-        spread = highest - lowest
-        fast = 100.0 * ((rsi - lowest) / spread) if spread > RSI_RANGE_MIN else 0.0
-        sum_full, sum_pos, front, total = push_sum(
-            states, k, sum_at + SUM_HEADER, smooth, sum_full, sum_pos, front, fast
-        )
-        if sum_full > 0.0:
-            out[row, i], out[row + 1, i] = fast, total / smooth
-    if held >= 0:
-        save4(states, held, word, taken, last, gain, loss)
-        save_window4(states, held, range_at, full, pos, top, bottom)
-        save_window3(states, held, sum_at, sum_full, sum_pos, front)
+        double = averaged(taken - slow, double, change, fast, fast_alpha)
+        double_path = averaged(taken - slow, double_path, path, fast, fast_alpha)
+        states[k, word + 3], states[k, word + 5] = double, double_path
+        if taken >= slow + fast - 1:
+            out[row, i] = 100.0 * (double / double_path) if double_path > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class StochRsi(BarKernel):
-    """Stochastic RSI, from 0 to 100: where the RSI stands in its own range.
+class Tsi(BarKernel):
+    """True strength index, from -100 to 100.
 
-    ``k = 100 * (rsi - lowest) / (highest - lowest)`` of the RSIs of the last ``window`` bars, ``d``
-    the mean of the last ``smooth`` values of ``k``. Where the RSI did not move, by up to 1e-9 which
-    is rounding, ``k`` is 0; TA-Lib gives what the rounding makes. Source: TA-Lib ``STOCHRSI``; T. S.
-    Chande, S. Kroll, The New Technical Trader, 1994. Warm-up: ``period + window + smooth - 2`` bars.
-    A close that is not finite is skipped: NaN for that bar.
+    ``100 * ema(fast) of ema(slow) of the change / the same of the absolute change``, each average
+    started from the mean of its first values; 0 in a market that never moved. Source: W. Blau,
+    Momentum, Direction and Divergence, 1995; TA-Lib has none. Warm-up: ``slow + fast - 1`` bars. A
+    close that is not finite is skipped: NaN for that bar, and the next change is against the last
+    finite close.
 
     Parameters
     ----------
-    period
-        Bars of the RSI, at least 1.
-    window
-        RSIs, at least 1.
-    smooth
-        Values of ``k``, at least 1.
+    slow, fast
+        Spans in bars, at least 1; 25 and 13 are usual.
     """
 
-    period: int
-    window: int
-    smooth: int
-    base: ClassVar = "stochrsi"
-    parts: ClassVar = ("stochrsi_k", "stochrsi_d")
+    slow: int
+    fast: int
+    base: ClassVar = "tsi"
     inputs: ClassVar = ("close",)
-    loop: ClassVar = staticmethod(_stochrsi)
+    loop: ClassVar = staticmethod(_tsi)
 
     @property
     def width(self) -> int:
-        return 4 + range_width(self.window) + sum_width(self.smooth)
+        return 6
 
     @property
     def warm_up(self) -> int:
-        return self.period + self.window + self.smooth - 2
+        return self.slow + self.fast - 1

@@ -122,8 +122,8 @@ def _natr(
 class Natr(BarKernel):
     """Average true range of Wilder in percent of the close.
 
-    ``100 * atr / close``, 0 where the close is 0. Source: TA-Lib ``NATR``. Warm-up: ``period`` bars.
-    A bar whose high, low or close is not finite is skipped: NaN for that bar.
+    ``100 * atr / close``, 0 where the close is 0. Source: TA-Lib ``NATR``. Warm-up: ``period``
+    bars. A bar whose high, low or close is not finite is skipped: NaN for that bar.
 
     Parameters
     ----------

@@ -13,7 +13,8 @@ from marketlake.analytics.indicators.bands import Bollinger
 from marketlake.analytics.indicators.convergence import Macd, Ppo
 from marketlake.analytics.indicators.directional import Adx
 from marketlake.analytics.indicators.estimators import YangZhang
-from marketlake.analytics.indicators.oscillators import UltimateOscillator
+from marketlake.analytics.indicators.ichimoku import Ichimoku
+from marketlake.analytics.indicators.momentum import UltimateOscillator
 from marketlake.analytics.indicators.registry import (
     DEFAULT,
     KINDS,
@@ -24,7 +25,7 @@ from marketlake.analytics.indicators.registry import (
     reference_page,
 )
 from marketlake.analytics.indicators.strength import Rsi
-from marketlake.analytics.indicators.trend import Ichimoku, Psar
+from marketlake.analytics.indicators.trend import Psar
 from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
 from marketlake.analytics.kernel import Kernel, fold
 

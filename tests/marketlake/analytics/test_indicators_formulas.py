@@ -14,15 +14,17 @@ import pytest
 
 from marketlake.analytics.indicators.adaptive import Hma
 from marketlake.analytics.indicators.bands import Keltner
-from marketlake.analytics.indicators.convergence import Tsi
+from marketlake.analytics.indicators.chaikin import ChaikinMoneyFlow
 from marketlake.analytics.indicators.estimators import (
     GarmanKlass,
     Parkinson,
     RealisedVolatility,
     YangZhang,
 )
-from marketlake.analytics.indicators.flow import ChaikinMoneyFlow, ForceIndex
-from marketlake.analytics.indicators.trend import Ichimoku, SuperTrend
+from marketlake.analytics.indicators.flow import ForceIndex
+from marketlake.analytics.indicators.ichimoku import Ichimoku
+from marketlake.analytics.indicators.strength import Tsi
+from marketlake.analytics.indicators.trend import SuperTrend
 from marketlake.analytics.indicators.volatility import Ulcer
 from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
 from marketlake.analytics.kernel import fold

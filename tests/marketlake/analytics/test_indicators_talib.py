@@ -10,20 +10,16 @@ import numpy as np
 import pytest
 
 from marketlake.analytics.indicators.adaptive import Kama
-from marketlake.analytics.indicators.averages import Dema, Ema, Sma, Tema, Wma
+from marketlake.analytics.indicators.averages import Ema, Sma, Wma
 from marketlake.analytics.indicators.bands import Bollinger, Donchian
-from marketlake.analytics.indicators.convergence import Macd, Ppo, Trix
+from marketlake.analytics.indicators.chaikin import ChaikinOscillator
+from marketlake.analytics.indicators.chains import Dema, Tema, Trix
+from marketlake.analytics.indicators.convergence import Macd, Ppo
 from marketlake.analytics.indicators.directional import Adx, Aroon
-from marketlake.analytics.indicators.flow import ChaikinOscillator
-from marketlake.analytics.indicators.oscillators import (
-    Cci,
-    Roc,
-    Stochastic,
-    UltimateOscillator,
-    WilliamsR,
-)
+from marketlake.analytics.indicators.momentum import Cci, Roc, UltimateOscillator
 from marketlake.analytics.indicators.registry import DEFAULT
-from marketlake.analytics.indicators.strength import Cmo, Mfi, Rsi, StochRsi
+from marketlake.analytics.indicators.stochastics import Stochastic, StochRsi, WilliamsR
+from marketlake.analytics.indicators.strength import Cmo, Mfi, Rsi
 from marketlake.analytics.indicators.trend import Psar
 from marketlake.analytics.indicators.volatility import Atr, Natr
 from marketlake.analytics.kernel import fold
