@@ -8,16 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from marketlake.analytics.indicators.base import BarKernel, Loop
+from marketlake.analytics.indicators.base import BarKernel, Loop, loop_column, loop_rows
 from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.analytics.indicators.registry import columns as columns_of
-from marketlake.analytics.kernel import (
-    Float64,
-    Int64,
-    check_states,
-    column_rows,
-    series_rows,
-)
+from marketlake.analytics.kernel import Float64, Int64, check_states
 
 Call = tuple[Loop, int, tuple[int, ...], int, tuple[float, ...]]
 """A compiled loop, its first word, which inputs it takes, its first row, its parameters."""
@@ -62,6 +56,10 @@ class IndicatorBank:
         return columns_of(self.kernels)
 
     @cached_property
+    def _height(self) -> int:
+        return len(self.columns)
+
+    @cached_property
     def _calls(self) -> tuple[Call, ...]:
         calls: list[Call] = []
         word = row = 0
@@ -104,7 +102,7 @@ class IndicatorBank:
         """
         rows = self._checked_rows(states, series)
         values = self._values(bars, len(rows))
-        out = np.empty((len(self.columns), len(rows)))
+        out = np.empty((self._height, len(rows)))
         for loop, word, taken, row, arguments in self._calls:
             loop(states, word, rows, *[values[j] for j in taken], out, row, *arguments)
         return out
@@ -135,18 +133,17 @@ class IndicatorBank:
         return self.step(states[rows], np.arange(len(rows)), bars)
 
     def _checked_rows(self, states: Float64, series: Int64) -> Int64:
-        check_states("the bank", states, self.width)
-        if not states.flags.c_contiguous:
+        if not states.flags.carray or states.dtype != np.float64 or states.ndim != 2:
+            check_states("the bank", states, self.width)
             raise ValueError("the bank needs states that lie row after row in memory")
-        return series_rows("the bank", series, len(states))
+        if states.shape[1] != self.width:
+            check_states("the bank", states, self.width)
+        return loop_rows("the bank", series, len(states))
 
     def _values(self, bars: Mapping[str, Float64], count: int) -> list[Float64]:
-        missing = [name for name in self.inputs if name not in bars]
-        if missing:
+        try:
+            return [loop_column("the bank", name, bars[name], count) for name in self.inputs]
+        except KeyError:
+            missing = [name for name in self.inputs if name not in bars]
             msg = f"the bars lack the columns {missing}, which the indicators take"
-            raise ValueError(msg)
-        wrong = {n: np.shape(bars[n]) for n in self.inputs if np.shape(bars[n]) != (count,)}
-        if wrong:
-            msg = f"these columns do not have the {count} rows of series: {wrong}"
-            raise ValueError(msg)
-        return [column_rows("the bank", name, bars[name], count) for name in self.inputs]
+            raise ValueError(msg) from None

@@ -17,9 +17,18 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.kernel import Float64, Int64, KeyedKernel, require_positive
+from marketlake.analytics.kernel import (
+    Float64,
+    Int64,
+    KeyedKernel,
+    require_positive,
+    series_rows,
+)
 
 Loop = Callable[..., None]
+
+_FLOAT64 = np.dtype(np.float64)
+_INT64 = np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +98,46 @@ class BarKernel(KeyedKernel):
         self, states: Float64, series: Int64, columns: Sequence[Float64], out: Float64
     ) -> None:
         own = np.ascontiguousarray(states)
-        type(self).loop(own, 0, series, *columns, out, 0, *self.arguments)
+        rows = loop_rows(self.name, series, len(states))
+        values = (
+            loop_column(self.name, name, column, len(rows))
+            for name, column in zip(self.inputs, columns, strict=True)
+        )
+        type(self).loop(own, 0, rows, *values, out, 0, *self.arguments)
         if own is not states:
             states[...] = own
+
+
+def loop_column(name: str, column: str, values: Float64, count: int) -> Float64:
+    """Give a column as the compiled loops take it: float64, row after row, writable.
+
+    The loops write to none, but they are compiled for one type only, and numba takes several
+    times as long to recognise an array that is read-only (those from Arrow are): it is copied.
+    """
+    if not (type(values) is np.ndarray and values.dtype is _FLOAT64 and values.flags.carray):
+        values = np.array(values, dtype=np.float64, order="C")
+    if values.shape != (count,):
+        msg = f"{name} got {column} in shape {values.shape} for {count} rows of series"
+        raise ValueError(msg)
+    return values
+
+
+def loop_rows(name: str, series: Int64, count: int) -> Int64:
+    """Give the series numbers likewise, int64, after a check that all are in ``[0, count)``."""
+    rows = series
+    if not (type(rows) is np.ndarray and rows.dtype is _INT64 and rows.flags.carray):
+        rows = np.array(rows, dtype=np.int64, order="C")
+    if rows.ndim != 1 or not _within(rows, count):
+        series_rows(name, rows, count)
+    return rows
+
+
+@njit(**LOOP)
+def _within(rows: Int64, count: int) -> bool:
+    wrong = 0
+    for i in range(rows.size):
+        wrong |= (rows[i] < 0) | (rows[i] >= count)
+    return wrong == 0
 
 
 def require_at_least(name: str, least: int, **values: int) -> None:

@@ -65,10 +65,10 @@ def _adx(
         last_top, last_bottom, last = top, bottom, x
         if before == 0.0:
             continue
-        if before >= period:
-            rising -= alpha * rising
-            falling -= alpha * falling
-            ranged -= alpha * ranged
+        fade = alpha * (before >= period)
+        rising -= fade * rising
+        falling -= fade * falling
+        ranged -= fade * ranged
         rising += _leading(up, down)
         falling += _leading(down, up)
         ranged += spread

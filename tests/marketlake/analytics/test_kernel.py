@@ -80,7 +80,7 @@ def test_bank_refuses_a_column_twice_and_a_missing_one():
     states = initial_states(bank.initial(), 1)
     with pytest.raises(ValueError, match=r"lack the columns \['close'\]"):
         bank.step(states, np.array([0]), {"open": ONE})
-    with pytest.raises(ValueError, match="do not have the 2 rows of series"):
+    with pytest.raises(ValueError, match=r"close in shape \(1,\) for 2 rows of series"):
         bank.step(states, np.array([0, 0]), {"close": ONE})
     assert (states == 0).all()
 
