@@ -76,9 +76,9 @@ class IndicatorSettings(_Section):
     """Which indicators are computed."""
 
     names: tuple[str, ...] | None = None
-    """Indicators with their parameters, such as `sma_20`, `macd_12_26_9`, `bollinger_20_1p5`, in the
-    order of their columns; nothing for those of the [indicators page](indicators.md). Another list
-    is another layout of the state: begin a lake with it."""
+    """Indicators with their parameters, such as `sma_20`, `macd_12_26_9`, `bollinger_20_1p5`, in
+    the order of their columns; nothing for those of the [indicators page](indicators.md). Another
+    list is another layout of the state: begin a lake with it."""
 
 
 class AnomalySettings(_Section):
