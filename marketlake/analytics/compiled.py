@@ -12,6 +12,10 @@ RAW: Final[dict[str, Any]] = {"cache": True, "nogil": True, "_nrt": False}
 """Compiler options of loops that allocate nothing: without them numba counts references of every
 array at every call, five times the work of reading a message (0.98 us against 0.18 us)."""
 
+LOOP: Final[dict[str, Any]] = {**RAW, "error_model": "numpy"}
+"""The same for arithmetic: a division by zero gives what IEEE 754 says, without a test and a way
+out at every division."""
+
 
 @intrinsic
 def copy_bytes(_context: Any, out: Any, at: Any, data: Any, start: Any, size: Any) -> Any:  # noqa: ARG001

@@ -153,7 +153,7 @@ def fold(kernel: Kernel, state: Float64, *columns: Float64) -> tuple[Float64, Fl
 
     Examples
     --------
-    >>> from marketlake.analytics.indicators.overlap import Sma
+    >>> from marketlake.analytics.indicators.averages import Sma
     >>> sma = Sma(2)
     >>> state, out = fold(sma, sma.initial(), np.array([1.0, 3.0]))
     >>> out

@@ -75,6 +75,15 @@ class BarSettings(_Section):
         return self
 
 
+class IndicatorSettings(_Section):
+    """Which indicators are computed."""
+
+    names: tuple[str, ...] | None = None
+    """Indicators with their parameters, such as `sma_20`, `macd_12_26_9`, `bollinger_20_1p5`, in
+    the order of their columns; nothing for those of the [indicators page](indicators.md). Another
+    list is another layout of the state: begin a lake with it."""
+
+
 class AnomalySettings(_Section):
     """The rolling z-score and what makes a run."""
 
@@ -165,6 +174,7 @@ class Settings(BaseSettings):
 
     stream: StreamSettings = StreamSettings()
     bars: BarSettings = BarSettings()
+    indicators: IndicatorSettings = IndicatorSettings()
     anomalies: AnomalySettings = AnomalySettings()
     spreads: SpreadSettings = SpreadSettings()
     observability: ObservabilitySettings = ObservabilitySettings()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from marketlake.analytics.indicators.base import BarKernel, Loop, loop_column, loop_rows
 from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.analytics.indicators.registry import columns as columns_of
-from marketlake.analytics.kernel import Float64, Int64, Kernel, check_states
+from marketlake.analytics.kernel import Float64, Int64, check_states
+
+Call = tuple[Loop, int, tuple[int, ...], int, tuple[float, ...]]
+"""A compiled loop, its first word, which inputs it takes, its first row, its parameters."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class IndicatorBank:
         If two kernels give a column of the same name.
     """
 
-    kernels: tuple[Kernel, ...] = DEFAULT
+    kernels: tuple[BarKernel, ...] = DEFAULT
 
     def __post_init__(self) -> None:
         twice = {column for column in self.columns if self.columns.count(column) > 1}
@@ -35,20 +40,35 @@ class IndicatorBank:
             msg = f"the kernels of a bank give these columns more than once: {sorted(twice)}"
             raise ValueError(msg)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Words of state for one series: the kernels' together."""
         return sum(kernel.width for kernel in self.kernels)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Columns of the bars that the kernels take, each once, in order of first use."""
         return tuple(dict.fromkeys(name for kernel in self.kernels for name in kernel.inputs))
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns that ``step`` gives, in order."""
         return columns_of(self.kernels)
+
+    @cached_property
+    def _height(self) -> int:
+        return len(self.columns)
+
+    @cached_property
+    def _calls(self) -> tuple[Call, ...]:
+        calls: list[Call] = []
+        word = row = 0
+        for kernel in self.kernels:
+            taken = tuple(self.inputs.index(name) for name in kernel.inputs)
+            calls.append((type(kernel).loop, word, taken, row, kernel.arguments))
+            word += kernel.width
+            row += len(kernel.outputs)
+        return tuple(calls)
 
     def initial(self) -> Float64:
         """State, shape ``(width,)``, of a series that has seen nothing."""
@@ -57,10 +77,12 @@ class IndicatorBank:
     def step(self, states: Float64, series: Int64, bars: Mapping[str, Float64]) -> Float64:
         """Take bars of many series, update ``states`` in place and return all indicators.
 
+        Everything is checked once, then each compiled loop is called on the arrays as they are.
+
         Parameters
         ----------
         states
-            Shape ``(k, width)``, float64, writable. CHANGED IN PLACE.
+            Shape ``(k, width)``, float64, writable, row after row in memory. CHANGED IN PLACE.
         series
             Shape ``(n,)``: bar ``i`` belongs to series ``series[i]``, in ``[0, k)``. The bars of
             one series are in order of their open time.
@@ -78,22 +100,50 @@ class IndicatorBank:
             If a shape, a type or a series number does not fit, or a column is missing; the states
             are then untouched.
         """
-        check_states("the bank", states, self.width)
-        missing = [name for name in self.inputs if name not in bars]
-        if missing:
-            msg = f"the bars lack the columns {missing}, which the indicators take"
-            raise ValueError(msg)
-        lengths = {name: np.shape(bars[name]) for name in self.inputs}
-        wrong = {name: shape for name, shape in lengths.items() if shape != np.shape(series)}
-        if wrong:
-            msg = f"these columns do not have the {len(series)} rows of series: {wrong}"
-            raise ValueError(msg)
-        out = np.empty((len(self.columns), len(series)))
-        word = row = 0
-        for kernel in self.kernels:
-            part = states[:, word : word + kernel.width]
-            values = kernel.step(part, series, *(bars[name] for name in kernel.inputs))
-            out[row : row + len(values)] = values
-            word += kernel.width
-            row += len(values)
+        rows = self._checked_rows(states, series)
+        values = self._values(bars, len(rows))
+        out = np.empty((self._height, len(rows)))
+        for loop, word, taken, row, arguments in self._calls:
+            loop(states, word, rows, *[values[j] for j in taken], out, row, *arguments)
         return out
+
+    def peek(self, states: Float64, series: Int64, bars: Mapping[str, Float64]) -> Float64:
+        """Give the indicators of unfinished bars, as if they ended now, and leave ``states`` be.
+
+        Each row is a bar of its own on top of the closed bars of its series, so the same bar may be
+        asked about again and again while trades come in, early or late: :meth:`step` takes it once,
+        when it is closed.
+
+        Parameters
+        ----------
+        states, series, bars
+            As for :meth:`step`; rows of one series are versions of the same bar.
+
+        Returns
+        -------
+        Float64
+            Shape ``(len(columns), n)``: what ``step`` would give for each row alone.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`step`.
+        """
+        rows = self._checked_rows(states, series)
+        return self.step(states[rows], np.arange(len(rows)), bars)
+
+    def _checked_rows(self, states: Float64, series: Int64) -> Int64:
+        if not states.flags.carray or states.dtype != np.float64 or states.ndim != 2:
+            check_states("the bank", states, self.width)
+            raise ValueError("the bank needs states that lie row after row in memory")
+        if states.shape[1] != self.width:
+            check_states("the bank", states, self.width)
+        return loop_rows("the bank", series, len(states))
+
+    def _values(self, bars: Mapping[str, Float64], count: int) -> list[Float64]:
+        try:
+            return [loop_column("the bank", name, bars[name], count) for name in self.inputs]
+        except KeyError:
+            missing = [name for name in self.inputs if name not in bars]
+            msg = f"the bars lack the columns {missing}, which the indicators take"
+            raise ValueError(msg) from None

@@ -1,25 +1,40 @@
-"""Volatility: average true range."""
+"""Volatility in the unit of the price and in percent: average true range, Ulcer index."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from numba import njit
 
-from marketlake.analytics.kernel import Float64, Int64, KeyedKernel, require_positive
+from marketlake.analytics.compiled import LOOP
+from marketlake.analytics.indicators.base import BarKernel, averaged, load3, save3
+from marketlake.analytics.kernel import Float64, Int64
+from marketlake.analytics.windows import (
+    RANGE_HEADER,
+    SUM_HEADER,
+    load_window3,
+    load_window4,
+    push_range,
+    push_sum,
+    range_width,
+    save_window3,
+    save_window4,
+    sum_width,
+)
 
 
-@njit(cache=True, nogil=True)
+@njit(**LOOP)
 def _atr(
     states: Float64,
+    word: int,
     series: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
     out: Float64,
+    row: int,
     period: int,
 ) -> None:
     # State: [bars taken, up to period + 1; last close; sum of the true ranges until there are
@@ -28,35 +43,33 @@ def _atr(
     held = -1
     taken, last, average = 0.0, 0.0, 0.0
     for i in range(series.size):
-        out[0, i] = math.nan
-        if not (math.isfinite(high[i]) and math.isfinite(low[i]) and math.isfinite(close[i])):
+        top, bottom, x = high[i], low[i], close[i]
+        out[row, i] = math.nan
+        if not math.isfinite(top + bottom + x):
             continue
         k = series[i]
         if k != held:
             if held >= 0:
-                states[held, 0], states[held, 1], states[held, 2] = taken, last, average
+                save3(states, held, word, taken, last, average)
             held = k
-            taken, last, average = states[k, 0], states[k, 1], states[k, 2]
-        true_range = max(high[i], last) - min(low[i], last)
-        last = close[i]
+            taken, last, average = load3(states, k, word)
+        spread = (max(last, top)) - (min(last, bottom))
+        last = x
         if taken == 0.0:
             taken = 1.0
             continue
-        if taken > period:
-            average += alpha * (true_range - average)
-        else:
+        average = averaged(taken - 1.0, average, spread, period, alpha)
+        if taken <= period:
             taken += 1.0
-            average += true_range
             if taken <= period:
                 continue
-            average /= period
-        out[0, i] = average
+        out[row, i] = average
     if held >= 0:
-        states[held, 0], states[held, 1], states[held, 2] = taken, last, average
+        save3(states, held, word, taken, last, average)
 
 
 @dataclass(frozen=True, slots=True)
-class Atr(KeyedKernel):
+class Atr(BarKernel):
     """Average true range of Wilder, in the unit of the price.
 
     True range: ``max(high, last close) - min(low, last close)``; the first bar has none. The
@@ -73,18 +86,9 @@ class Atr(KeyedKernel):
     """
 
     period: int
-    inputs: ClassVar[tuple[str, ...]] = ("high", "low", "close")
-
-    def __post_init__(self) -> None:
-        require_positive(self.name, period=self.period)
-
-    @property
-    def name(self) -> str:
-        return f"atr_{self.period}"
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.name,)
+    base: ClassVar = "atr"
+    inputs: ClassVar = ("high", "low", "close")
+    loop: ClassVar = staticmethod(_atr)
 
     @property
     def width(self) -> int:
@@ -94,7 +98,116 @@ class Atr(KeyedKernel):
     def warm_up(self) -> int:
         return self.period
 
-    def _advance(
-        self, states: Float64, series: Int64, columns: Sequence[Float64], out: Float64
-    ) -> None:
-        _atr(states, series, *columns, out, self.period)
+
+@njit(**LOOP)
+def _natr(
+    states: Float64,
+    word: int,
+    series: Int64,
+    high: Float64,
+    low: Float64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    period: int,
+) -> None:
+    # State: that of the average true range, which stands in the row of the output first.
+    _atr(states, word, series, high, low, close, out, row, period)
+    for i in range(series.size):
+        # Where there is no true range yet, nothing but NaN comes of it.
+        out[row, i] = 100.0 * (out[row, i] / close[i]) if close[i] != 0.0 else 0.0 * out[row, i]
+
+
+@dataclass(frozen=True, slots=True)
+class Natr(BarKernel):
+    """Average true range of Wilder in percent of the close.
+
+    ``100 * atr / close``, 0 where the close is 0. Source: TA-Lib ``NATR``. Warm-up: ``period``
+    bars. A bar whose high, low or close is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    period
+        Bars, at least 1.
+    """
+
+    period: int
+    base: ClassVar = "natr"
+    inputs: ClassVar = ("high", "low", "close")
+    loop: ClassVar = staticmethod(_natr)
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    @property
+    def warm_up(self) -> int:
+        return self.period
+
+
+@njit(**LOOP)
+def _ulcer(
+    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+) -> None:
+    # State: a window of extremes of the close; a window of sums of squared drawdowns.
+    sum_at = word + RANGE_HEADER + 2 * window
+    held = -1
+    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
+    sum_full, sum_pos, front = 0.0, 0, 0.0
+    for i in range(series.size):
+        x = close[i]
+        out[row, i] = math.nan
+        if not math.isfinite(x):
+            continue
+        k = series[i]
+        if k != held:
+            if held >= 0:
+                save_window4(states, held, word, full, pos, top, bottom)
+                save_window3(states, held, sum_at, sum_full, sum_pos, front)
+            held = k
+            full, pos, top, bottom = load_window4(states, k, word)
+            sum_full, sum_pos, front = load_window3(states, k, sum_at)
+        full, pos, top, bottom, highest, _ = push_range(
+            states, k, word + RANGE_HEADER, window, full, pos, top, bottom, x, x
+        )
+        if full == 0.0:
+            continue
+        drawdown = 100.0 * ((x - highest) / highest) if highest != 0.0 else 0.0
+        sum_full, sum_pos, front, total = push_sum(
+            states, k, sum_at + SUM_HEADER, window, sum_full, sum_pos, front, drawdown * drawdown
+        )
+        if sum_full > 0.0:
+            out[row, i] = math.sqrt(total / window)
+    if held >= 0:
+        save_window4(states, held, word, full, pos, top, bottom)
+        save_window3(states, held, sum_at, sum_full, sum_pos, front)
+
+
+@dataclass(frozen=True, slots=True)
+class Ulcer(BarKernel):
+    """Ulcer index, in percent: how deep and how long the close has been below its highest.
+
+    Root of the mean over ``window`` bars of the squared drawdown
+    ``100 * (close - highest) / highest``, the highest close of the ``window`` bars that end with
+    each. Source: P. Martin, B. McCann, The Investor's Guide to Fidelity Funds, 1989, as in
+    StockCharts ChartSchool, Ulcer Index; TA-Lib has none. Warm-up: ``2 * (window - 1)`` bars. A
+    close that is not finite is skipped: NaN for that bar.
+
+    Parameters
+    ----------
+    window
+        Bars, at least 1.
+    """
+
+    window: int
+    base: ClassVar = "ulcer"
+    inputs: ClassVar = ("close",)
+    loop: ClassVar = staticmethod(_ulcer)
+
+    @property
+    def width(self) -> int:
+        return range_width(self.window) + sum_width(self.window)
+
+    @property
+    def warm_up(self) -> int:
+        return 2 * (self.window - 1)

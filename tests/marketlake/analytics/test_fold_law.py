@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -11,11 +12,7 @@ from hypothesis import strategies as st
 
 from marketlake.analytics.anomalies.rolling_zscore import RollingZScore
 from marketlake.analytics.indicators.bank import IndicatorBank
-from marketlake.analytics.indicators.momentum import Macd, Rsi
-from marketlake.analytics.indicators.overlap import Bollinger, Ema, Sma
-from marketlake.analytics.indicators.registry import DEFAULT
-from marketlake.analytics.indicators.volatility import Atr
-from marketlake.analytics.indicators.volume import RollingVwap
+from marketlake.analytics.indicators.registry import DEFAULT, KINDS
 from marketlake.analytics.kernel import (
     fold,
     initial_states,
@@ -23,13 +20,28 @@ from marketlake.analytics.kernel import (
     states_to_bytes,
 )
 
-# Short windows, so that a block of a ring ends, and a warm-up too, many times in few rows.
-SHORT = (
-    Sma(1), Sma(2), Sma(3), Ema(1), Ema(2), Rsi(1), Rsi(2), Macd(1, 2, 1), Macd(2, 5, 3),
-    Bollinger(1, 2), Bollinger(3, 1.5), Atr(1), Atr(3), RollingVwap(1), RollingVwap(4),
-    RollingZScore(5, 2), RollingZScore(60, 30),
-)  # fmt: skip
-KERNELS = [*DEFAULT, *SHORT]
+
+def short(kind, values):
+    """An indicator of a kind with ascending windows, as small as it allows from a value on.
+
+    Short windows, so that a block of a ring ends, and a warm-up too, many times in few rows.
+    """
+    for first in values:
+        parameters = range(first, first + 2 * len(fields(kind)), 2)
+        try:
+            return kind(*parameters)
+        except ValueError:
+            continue
+    return kind(*reversed(range(2, 2 + len(fields(kind)))))
+
+
+SHORT = {short(kind, values) for kind in KINDS for values in ((1, 2, 3), (4, 5))}
+KERNELS = [
+    *DEFAULT,
+    *sorted(SHORT - set(DEFAULT), key=lambda kernel: kernel.name),
+    RollingZScore(5, 2),
+    RollingZScore(60, 30),
+]
 SERIES = 4
 
 
@@ -37,6 +49,7 @@ def bars_with_holes(seed, rows):
     """Bars of several series, mixed, over three days; some inputs NaN, some volumes 0."""
     rng = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(scale=1e-3, size=rows)))
+    close[rng.random(rows) < 0.1] = 100.0  # equal values: ties, changes of 0
     open_ = close * (1 + rng.normal(scale=1e-3, size=rows))
     bars = {
         "open": open_,
@@ -95,6 +108,46 @@ def test_series_do_not_touch_each_other_and_rows_may_come_singly(kernel):
         assert state.tobytes() == states[number].tobytes()
 
 
+def test_every_kind_of_the_registry_is_among_the_kernels_of_these_tests():
+    for kind in KINDS:
+        assert len({kernel for kernel in KERNELS if type(kernel) is kind}) >= min(
+            2, 1 + len(fields(kind))
+        )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(0, 150), asked=st.integers(0, 20))
+def test_peek_is_a_step_on_a_copy_and_changes_nothing(seed, rows, asked):
+    bank = IndicatorBank()
+    series, bars = bars_with_holes(seed, rows + asked)
+    states = initial_states(bank.initial(), SERIES)
+    bank.step(states, series[:rows], {name: c[:rows] for name, c in bars.items()})
+    before = states.tobytes()
+    unfinished = {name: c[rows:] for name, c in bars.items()}
+    seen = bank.peek(states, series[rows:], unfinished)
+    assert states.tobytes() == before
+    for i in range(asked):
+        one = {name: c[i : i + 1] for name, c in unfinished.items()}
+        expected = bank.step(states.copy(), series[rows + i : rows + i + 1], one)
+        assert seen[:, i : i + 1].tobytes() == expected.tobytes()
+
+
+def test_bars_seen_unfinished_change_nothing_of_what_the_finished_ones_give():
+    bank = IndicatorBank()
+    series, bars = bars_with_holes(13, 300)
+    plain, watched = (initial_states(bank.initial(), SERIES) for _ in range(2))
+    expected = bank.step(plain, series, bars)
+    parts = []
+    for i in range(0, 300, 10):
+        chunk = {name: c[i : i + 10] for name, c in bars.items()}
+        late = {name: c * 1.01 for name, c in chunk.items()}
+        bank.peek(watched, series[i : i + 10], late)
+        bank.peek(watched, series[i : i + 10], chunk)
+        parts.append(bank.step(watched, series[i : i + 10], chunk))
+    assert np.concatenate(parts, axis=1).tobytes() == expected.tobytes()
+    assert watched.tobytes() == plain.tobytes()
+
+
 @pytest.mark.parametrize("kernel", DEFAULT, ids=lambda kernel: kernel.name)
 def test_bank_gives_what_the_kernel_gives_alone(kernel):
     series, bars = bars_with_holes(11, 600)
@@ -127,7 +180,7 @@ def test_warm_up_is_as_long_as_stated(kernel):
     rows = kernel.warm_up + 3
     close = 100 + rng.random(rows)
     bars = {
-        "high": close + 1, "low": close - 1, "close": close, "volume": close,
+        "open": close, "high": close + 1, "low": close - 1, "close": close, "volume": close,
         "quote_volume": close, "open_time_us": np.zeros(rows), "value": close,
     }  # fmt: skip
     _, out = fold(kernel, kernel.initial(), *(bars[name] for name in kernel.inputs))

@@ -1,101 +1,39 @@
-"""Indicators against TA-Lib, and against exact sums where TA-Lib has none."""
+"""Indicators by hand, at their edges, and after very many bars; their registry."""
 
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import talib
 
-from marketlake.analytics.indicators.momentum import Macd, Rsi
-from marketlake.analytics.indicators.overlap import Bollinger, Ema, Sma
-from marketlake.analytics.indicators.registry import DEFAULT, columns, indicator, reference_page
-from marketlake.analytics.indicators.volatility import Atr
-from marketlake.analytics.indicators.volume import RollingVwap, SessionVwap
+from marketlake.analytics.indicators.adaptive import Hma, Kama
+from marketlake.analytics.indicators.averages import Ema, Sma
+from marketlake.analytics.indicators.bands import Bollinger
+from marketlake.analytics.indicators.convergence import Macd, Ppo
+from marketlake.analytics.indicators.directional import Adx
+from marketlake.analytics.indicators.estimators import YangZhang
+from marketlake.analytics.indicators.ichimoku import Ichimoku
+from marketlake.analytics.indicators.momentum import UltimateOscillator
+from marketlake.analytics.indicators.registry import (
+    DEFAULT,
+    KINDS,
+    columns,
+    indicator,
+    kernels_of,
+    parse,
+    reference_page,
+)
+from marketlake.analytics.indicators.strength import Rsi
+from marketlake.analytics.indicators.trend import Psar
+from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
 from marketlake.analytics.kernel import Kernel, fold
 
-DATA = Path(os.environ.get("MARKETLAKE_DATA", Path(__file__).parents[4] / "shared/data"))
-RECORDED = [
-    "kraken_btcusd", "kraken_usdcusd", "coinbase_btcusd", "coinbase_usdtusd", "binanceus_usdcusdt",
-]  # fmt: skip
-
-REFERENCES = {
-    Sma(20): lambda b: [talib.SMA(b["close"], 20)],
-    Sma(50): lambda b: [talib.SMA(b["close"], 50)],
-    Sma(7): lambda b: [talib.SMA(b["close"], 7)],
-    Ema(12): lambda b: [talib.EMA(b["close"], 12)],
-    Ema(26): lambda b: [talib.EMA(b["close"], 26)],
-    Rsi(14): lambda b: [talib.RSI(b["close"], 14)],
-    Rsi(3): lambda b: [talib.RSI(b["close"], 3)],
-    Macd(12, 26, 9): lambda b: talib.MACD(b["close"], 12, 26, 9),
-    Macd(3, 10, 4): lambda b: talib.MACD(b["close"], 3, 10, 4),
-    Bollinger(20, 2): lambda b: talib.BBANDS(b["close"], 20, 2, 2),
-    Bollinger(5, 1.5): lambda b: talib.BBANDS(b["close"], 5, 1.5, 1.5),
-    Atr(14): lambda b: [talib.ATR(b["high"], b["low"], b["close"], 14)],
-    Atr(5): lambda b: [talib.ATR(b["high"], b["low"], b["close"], 5)],
-}
-KERNELS = pytest.mark.parametrize("kernel", REFERENCES, ids=lambda kernel: kernel.name)
-
-
-def random_walk(rows=5_000, start=100.0):
-    rng = np.random.default_rng(20230311)
-    close = start * np.exp(np.cumsum(rng.normal(scale=1e-3, size=rows)))
-    open_ = np.concatenate([[start], close[:-1]])
-    volume = rng.random(rows)
-    return {
-        "open": open_,
-        "high": np.maximum(open_, close) * (1 + rng.random(rows) * 1e-3),
-        "low": np.minimum(open_, close) * (1 - rng.random(rows) * 1e-3),
-        "close": close,
-        "volume": volume,
-        "quote_volume": volume * close,
-        "open_time_us": np.arange(rows) * 60e6,
-    }
+from .bar_samples import random_walk
 
 
 def run(kernel: Kernel, bars):
     return fold(kernel, kernel.initial(), *(bars[name] for name in kernel.inputs))[1]
-
-
-def assert_agrees(kernel, bars):
-    """To 1e-9 of the value; of the price for the MACD, which is a difference of prices."""
-    ours = run(kernel, bars)
-    theirs = np.array(REFERENCES[kernel](bars))
-    assert np.array_equal(np.isnan(ours), np.isnan(theirs))
-    scale = bars["close"].max() if isinstance(kernel, Macd) else 0.0
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * scale)
-
-
-@KERNELS
-def test_agrees_with_talib_on_a_random_walk(kernel):
-    assert_agrees(kernel, random_walk())
-
-
-@KERNELS
-def test_agrees_with_talib_on_a_market_that_goes_flat(kernel):
-    bars = random_walk(200)
-    flat = {name: np.concatenate([c, np.full(1_000, c[-1])]) for name, c in bars.items()}
-    assert_agrees(kernel, flat)
-
-
-@pytest.mark.recorded
-@pytest.mark.parametrize("name", RECORDED)
-@KERNELS
-def test_agrees_with_talib_on_recorded_bars(kernel, name):
-    path = DATA / "depeg-2023-03" / f"{name}.parquet"
-    if not path.exists():
-        pytest.skip(f"the recorded bars {path.name} are absent (see MARKETLAKE_DATA)")
-    table = pq.read_table(path)
-    bars = {
-        column: np.asarray(table[column].to_pylist(), dtype=np.float64)
-        for column in ("high", "low", "close")
-    }
-    assert len(bars["close"]) > 5_000
-    assert_agrees(kernel, bars)
 
 
 def test_rsi_does_not_depend_on_the_unit_of_the_price():
@@ -187,19 +125,59 @@ def test_session_vwap_is_nan_until_the_day_has_volume():
     assert np.isnan(out[3])
 
 
-def test_registry_names_the_columns_of_the_table():
-    assert columns() == (
+def test_the_first_columns_are_those_that_states_on_disk_begin_with():
+    assert columns()[:14] == (
         "sma_20", "sma_50", "ema_12", "ema_26", "rsi_14",
         "macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9",
         "bollinger_upper_20_2", "bollinger_middle_20_2", "bollinger_lower_20_2",
         "atr_14", "vwap_20", "vwap_session",
     )  # fmt: skip
+    assert sum(kernel.width for kernel in DEFAULT[:10]) == 23 + 53 + 2 + 2 + 4 + 4 + 44 + 3 + 44 + 3
+
+
+def test_there_are_at_least_sixty_columns_and_every_kind_is_among_them():
+    assert len(set(columns())) == len(columns()) >= 60
+    assert {type(kernel) for kernel in DEFAULT} == set(KINDS)
 
 
 def test_registry_finds_an_indicator_and_lists_them_when_there_is_none():
     assert indicator("ema_12") == Ema(12)
     with pytest.raises(KeyError, match=r"no indicator 'ema_13'; there are sma_20, .*vwap_session"):
         indicator("ema_13")
+
+
+@pytest.mark.parametrize("kernel", DEFAULT, ids=lambda kernel: kernel.name)
+def test_a_name_gives_its_indicator_back(kernel):
+    assert parse(kernel.name) == kernel
+
+
+def test_names_in_settings_may_have_other_parameters():
+    assert kernels_of(["sma_7", "bollinger_20_1p5", "vwap_session", "vwap_5"]) == (
+        Sma(7), Bollinger(20, 1.5), SessionVwap(), RollingVwap(5),
+    )  # fmt: skip
+    assert kernels_of(None) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["sma_20", "smma_20"],
+            r"^no indicator 'smma_20'; known are sma_WINDOW, .*, ulcer_WINDOW$",
+        ),
+        (["macd_12"], "^indicator 'macd_12' is not of the form macd_FAST_SLOW_SIGNAL"),
+        (["sma"], "^indicator 'sma' is not of the form sma_WINDOW"),
+        (["sma_2.5"], "^indicator 'sma_2.5' is not of the form sma_WINDOW"),
+        (["sma_-1"], "needs window of at least 1, not -1"),
+        (["bollinger_20_nan"], "needs deviations above 0, not nan"),
+        (["bollinger_20_2.0"], "^indicator 'bollinger_20_2.0' is written 'bollinger_20_2'$"),
+        (["ema_5", "ema_5"], "^indicators named more than once: ema_5$"),
+    ],
+)
+def test_a_setting_that_names_no_indicator_is_refused_in_one_line(names, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        kernels_of(names)
+    assert "\n" not in str(refusal.value)
 
 
 def test_reference_page_has_a_section_for_each_indicator():
@@ -216,7 +194,15 @@ def test_reference_page_has_a_section_for_each_indicator():
     [
         (lambda: Sma(0), "sma_0 needs window of at least 1, not 0"),
         (lambda: Macd(26, 12, 9), "needs fast below slow, not 26 and 12"),
+        (lambda: Ppo(5, 5, 1), "needs fast below slow, not 5 and 5"),
         (lambda: Bollinger(20, 0), "needs deviations above 0"),
+        (lambda: Psar(0.02, math.inf), "needs maximum above 0, not inf"),
+        (lambda: Ichimoku(9, 52, 26), "in ascending order"),
+        (lambda: UltimateOscillator(14, 7, 28), "in ascending order"),
+        (lambda: YangZhang(1), "needs window of at least 2, not 1"),
+        (lambda: Hma(1), "needs window of at least 2, not 1"),
+        (lambda: Kama(1), "needs window of at least 2, not 1"),
+        (lambda: Adx(1), "needs period of at least 2, not 1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(make, message):

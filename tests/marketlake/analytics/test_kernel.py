@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from marketlake.analytics.indicators.averages import Ema, Sma
 from marketlake.analytics.indicators.bank import IndicatorBank
-from marketlake.analytics.indicators.overlap import Ema, Sma
 from marketlake.analytics.kernel import (
     fold,
     initial_states,
@@ -80,7 +80,7 @@ def test_bank_refuses_a_column_twice_and_a_missing_one():
     states = initial_states(bank.initial(), 1)
     with pytest.raises(ValueError, match=r"lack the columns \['close'\]"):
         bank.step(states, np.array([0]), {"open": ONE})
-    with pytest.raises(ValueError, match="do not have the 2 rows of series"):
+    with pytest.raises(ValueError, match=r"close in shape \(1,\) for 2 rows of series"):
         bank.step(states, np.array([0, 0]), {"close": ONE})
     assert (states == 0).all()
 
@@ -88,3 +88,36 @@ def test_bank_refuses_a_column_twice_and_a_missing_one():
 def test_a_bank_of_nothing_gives_nothing():
     bank = IndicatorBank(())
     assert bank.step(np.zeros((1, 0)), np.array([0]), {}).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (np.zeros((1, 2)), r"the bank needs states of shape \(k, 6\)"),
+        (np.zeros((3, 12))[:, ::2], "row after row"),
+    ],
+)
+def test_a_bank_refuses_states_that_its_loops_cannot_take(states, message):
+    bank = IndicatorBank((Sma(3),))
+    for call in (bank.step, bank.peek):
+        with pytest.raises(ValueError, match=message):
+            call(states, np.array([0]), {"close": ONE})
+
+
+def test_a_bank_refuses_a_series_without_a_state():
+    bank = IndicatorBank((Sma(3),))
+    for call in (bank.step, bank.peek):
+        with pytest.raises(ValueError, match="got series 1 to 1, but has states for 0 to 0"):
+            call(np.zeros((1, 6)), np.array([1]), {"close": ONE})
+
+
+def test_a_kernel_takes_columns_of_a_wider_matrix_as_its_states():
+    matrix = np.zeros((2, 10))
+    for _ in range(2):
+        Sma(2).step(matrix[:, 3:8], np.array([1]), ONE)
+    expected = np.zeros((2, 5))
+    for _ in range(2):
+        Sma(2).step(expected, np.array([1]), ONE)
+    np.testing.assert_array_equal(matrix[:, 3:8], expected)
+    assert not matrix[:, :3].any()
+    assert not matrix[:, 8:].any()
