@@ -18,7 +18,8 @@ from marketlake.analytics.quoted_spread import QuotedSpread, SpreadSamples
 from marketlake.contracts.events import INTERVAL_US, EventType
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import InstrumentCatalog
-from streaming.stages.series_folds import Anomaly, MetricDetectors, SeriesFolds
+from streaming.stages.detectors import Anomaly, MetricDetectors
+from streaming.stages.series_folds import SeriesFolds
 from streaming.stages.series_rows import SeriesRows
 
 INTERVALS: Final = tuple(INTERVAL_US)
@@ -187,12 +188,17 @@ class TopFamily:
                 )
             )
         samples.append(self._spread.advance(self._states.matrix("sample"), watermark_us))
-        anomalies = [a for part in samples for a in self._detect(part)]
-        return FoldOutput(anomalies=anomalies, tops=rows)
+        return FoldOutput(anomalies=self._detect(samples), tops=rows)
 
-    def _detect(self, samples: SpreadSamples) -> list[Anomaly]:
+    def _detect(self, parts: list[SpreadSamples]) -> list[Anomaly]:
+        series = np.concatenate([part.series for part in parts])
+        if not series.size:
+            return []
         return self._detectors.step(
-            self._states, samples.series, samples.open_time_us, samples.spread_bps[np.newaxis, :]
+            self._states,
+            series,
+            np.concatenate([part.open_time_us for part in parts]),
+            np.concatenate([part.spread_bps for part in parts])[np.newaxis, :],
         )
 
     def flush(self) -> list[Anomaly]:

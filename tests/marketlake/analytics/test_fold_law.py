@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketlake.analytics.anomalies.exponential import ExponentialZScore
+from marketlake.analytics.anomalies.registry import DETECTORS
+from marketlake.analytics.anomalies.robust import RobustZScore
 from marketlake.analytics.anomalies.rolling_zscore import RollingZScore
+from marketlake.analytics.anomalies.seasonal import SeasonalZScore
 from marketlake.analytics.indicators.bank import IndicatorBank
 from marketlake.analytics.indicators.momentum import Macd, Rsi
 from marketlake.analytics.indicators.overlap import Bollinger, Ema, Sma
@@ -22,14 +26,18 @@ from marketlake.analytics.kernel import (
     states_from_bytes,
     states_to_bytes,
 )
+from marketlake.settings.model import AnomalySettings
 
 # Short windows, so that a block of a ring ends, and a warm-up too, many times in few rows.
 SHORT = (
     Sma(1), Sma(2), Sma(3), Ema(1), Ema(2), Rsi(1), Rsi(2), Macd(1, 2, 1), Macd(2, 5, 3),
     Bollinger(1, 2), Bollinger(3, 1.5), Atr(1), Atr(3), RollingVwap(1), RollingVwap(4),
-    RollingZScore(5, 2), RollingZScore(60, 30),
+    RollingZScore(5, 2), RollingZScore(60, 30), ExponentialZScore(1, 2), ExponentialZScore(4, 7),
+    RobustZScore(3, 3), RobustZScore(4, 3), RobustZScore(9, 5), SeasonalZScore(1, 2),
+    SeasonalZScore(288, 5, 3.0, 20, 1),
 )  # fmt: skip
-KERNELS = [*DEFAULT, *SHORT]
+DETECTORS_OF_SETTINGS = [make(AnomalySettings()) for make in DETECTORS.values()]
+KERNELS = [*DEFAULT, *SHORT, *DETECTORS_OF_SETTINGS]
 SERIES = 4
 
 
