@@ -98,6 +98,10 @@ class AnomalySettings(_Section):
     """A run lasts while the absolute score is at least this."""
     max_run_bars: int = Field(60, ge=1)
     """A longer run is cut, so that it is seen while it lasts."""
+    silence_factor: float = Field(15.0, gt=1)
+    """A feed is silent once it paused this many times its usual pause …"""
+    min_silence_ms: int = Field(5_000, ge=1)
+    """… and at least this long; stale, if others spoke on all the while."""
 
     @model_validator(mode="after")
     def _consistent(self) -> AnomalySettings:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from marketlake.analytics.anomalies.bank import DetectedRuns, DetectorBank
+from marketlake.analytics.anomalies.episodes import PEG_SCALE
+from marketlake.analytics.anomalies.listings import DOLLARS
 from marketlake.analytics.anomalies.registry import DETECTORS
 from marketlake.analytics.anomalies.runs import ExceedanceRuns, RunEvents, severity
+from marketlake.analytics.anomalies.silence import Silences, SilentFeeds, group_members
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from marketlake.analytics.keyed import KeyedStates
+from marketlake.analytics.keyed import Key, KeyedStates
 from marketlake.contracts.events import INTERVAL_US
 from marketlake.settings.model import AnomalySettings
 
@@ -27,11 +32,6 @@ _SCALE_MIN: Final = {
 }
 """Scale below which a metric's deviations mean nothing: the tick, not the market."""
 
-_USD_PEGGED: Final = frozenset(
-    {"USD", "USDT", "USDC", "BUSD", "DAI", "FDUSD", "TUSD", "USDP", "GUSD", "PYUSD"}
-)
-PEG_SCALE: Final = 0.0025
-"""One unit of score of the peg detector: 25 bps off 1."""
 _PEG_RUNS: Final = ExceedanceRuns(enter=4.0, exit=2.0)
 """A run of broken peg begins at 100 bps and lasts while it is 50 bps or more."""
 
@@ -56,6 +56,24 @@ class Anomaly:
     evidence: str
 
 
+class GroupCodes:
+    """Numbers of series by what they share with those of other venues: all but the venue."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, ...], int] = {}
+        self._of_series = np.empty(0, np.int64)
+
+    def of(self, keys: Sequence[Key]) -> Int64Array:
+        """Give the number of each series; those known already are not looked at again."""
+        fresh = [
+            self._codes.setdefault(key[1:], len(self._codes))
+            for key in keys[self._of_series.size :]
+        ]
+        if fresh:
+            self._of_series = np.concatenate([self._of_series, np.array(fresh, np.int64)])
+        return self._of_series
+
+
 class MetricDetectors:
     """The detectors of the settings, each with its runs, over several metrics of a series.
 
@@ -78,8 +96,7 @@ class MetricDetectors:
             },
             {metric: _SCALE_MIN[metric] for metric in metrics},
         )
-        self._groups = np.empty(0, np.int64)
-        self._group_codes: dict[tuple[str, ...], int] = {}
+        self._groups = GroupCodes()
 
     def blocks(self) -> dict[str, Float64Array]:
         """Blocks of state: the values and the runs of each detector."""
@@ -96,7 +113,7 @@ class MetricDetectors:
 
         All bars up to a watermark come in one call, so that venues can be compared.
         """
-        groups = self._groups_of(states)
+        groups = self._groups.of(states.keys)
         found = self._bank.step(states.matrix, series, open_us, values, groups[series])
         return self._describe(states, found)
 
@@ -110,16 +127,6 @@ class MetricDetectors:
             for part in found
             for anomaly in describe(states, part.metric, part.detector, self._origin, part.runs)
         ]
-
-    def _groups_of(self, states: KeyedStates) -> Int64Array:
-        """Number the series by what they share with those of other venues."""
-        fresh = [
-            self._group_codes.setdefault(key[1:], len(self._group_codes))
-            for key in states.keys[self._groups.size :]
-        ]
-        if fresh:
-            self._groups = np.concatenate([self._groups, np.array(fresh, np.int64)])
-        return self._groups
 
 
 class PegDetector:
@@ -168,10 +175,57 @@ class PegDetector:
         return describe(states, self.metric, "peg", self._origin, runs)
 
 
+class SilenceDetector:
+    """Quotes or books of a venue that stop while those of others go on.
+
+    Parameters
+    ----------
+    origin : str
+        What the feeds are of; part of the detector's name.
+    """
+
+    metric: Final = "silence_s"
+
+    def __init__(self, origin: Origin, settings: AnomalySettings) -> None:
+        self._origin = origin
+        self._fold = SilentFeeds(settings.silence_factor, settings.min_silence_ms * 1_000)
+        self._codes = GroupCodes()
+        self._groups = group_members(self._codes.of([]))
+
+    def blocks(self) -> dict[str, Float64Array]:
+        """Blocks of state: one."""
+        return {"silence": self._fold.initial()}
+
+    def step(
+        self, states: KeyedStates, feed: Int64Array, time_us: Int64Array, price: Float64Array
+    ) -> list[Anomaly]:
+        """Take updates in time order; those of all venues of an instrument come here."""
+        if len(states) > self._groups.group.size:
+            self._groups = group_members(self._codes.of(states.keys))
+        found = self._fold.step(states.matrix("silence"), self._groups, time_us, feed, price)
+        return [self._describe(states, found, i) for i in range(len(found))]
+
+    def _describe(self, states: KeyedStates, found: Silences, i: int) -> Anomaly:
+        venue, instrument, _ = states.keys[int(found.feed[i])]
+        start_us, end_us = int(found.start_us[i]), int(found.end_us[i])
+        seconds, usual_s = (end_us - start_us) / 1e6, float(found.usual_s[i])
+        # What is just allowed scores 5.
+        scale = (float(found.limit_s[i]) - usual_s) / 5.0
+        move = float(found.move[i])
+        evidence: dict[str, object] = {"origin": self._origin, "peers": int(found.peers[i])}
+        evidence |= {"open": True} if math.isnan(move) else {"move_bps": round(move * 1e4, 2)}
+        score = (seconds - usual_s) / scale
+        return Anomaly(
+            venue, instrument, "tick", self.metric, f"silence:{self._origin}", start_us, end_us,
+            seconds, usual_s, scale, score, str(severity(np.array([score]))[0]), "stale_feed",
+            json.dumps(evidence),
+        )  # fmt: skip
+
+
 def is_pegged(instrument: str) -> bool:
     """Tell whether both currencies of a pair are meant to be worth one US dollar."""
     assets = instrument.split("-")
-    return len(assets) == 2 and _USD_PEGGED.issuperset(assets)
+    return len(assets) == 2 and DOLLARS.issuperset(assets)
 
 
 def describe(
