@@ -87,7 +87,7 @@ def _look_for_one(
             )
     if states[k, SIGN] == 0.0 and listings.pegged[k]:
         x, _ = excursion(shown, k, PEG)
-        if abs(x) >= peg_move:
+        if abs(x) >= limits.peg_move:
             open_episode(
                 states, listings, k, now_us, PEG, known, shown, limits.peg_move, PEG_SCALE, buffer
             )
@@ -118,7 +118,12 @@ def _group_moment(
         off_peg = states[k, ORIGIN] == PEG
         latest_us = states[k, END_US] if off_peg else states[k, PEAK_US]
         quiet = not off_peg and states[k, QUIET] >= limits.settle_bars
-        if back or quiet or states[k, BARS] >= limits.max_bars or now_us - latest_us >= settle_us:
+        if (
+            back
+            or quiet
+            or states[k, BARS] >= limits.max_bars
+            or now_us - latest_us >= limits.settle_us
+        ):
             count = end_episode(
                 states, k, 1.0 if back else 0.0, limits.tiny_volume, numbers, out, count
             )

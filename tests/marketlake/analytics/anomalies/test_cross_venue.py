@@ -214,7 +214,7 @@ def test_off_the_peg_for_long_is_told_in_stretches_and_a_jump_apart():
     market.wick(k, 120, 0.8)
     found = [event[1:] for event in market.events() if event[0] == "binance/USDC-USDT"]
     # The jump, over after three bars without a new low; an hour off the peg; what is left of the
-    # next, cut by the wick, which the other venue did not have; and off the peg until the jump back.
+    # next, cut by the wick, which the other venue did not have; off the peg until the jump back.
     assert found[0][:2] == ("market_move", 40)
     assert found[0][2] < 50
     assert found[1][0] == "market_move"
