@@ -157,9 +157,10 @@ class CrossVenueMoves:
 
     How much **traded out there** is told by the vwap where it is known: of a bar between 100 and
     90 with vwap 99.9, at most a hundredth traded at 90. Where it is not known, all of the bar's
-    volume did. The **scale** is the root of the weighted mean of squared excursions, each cut at 3
-    scales, at least ``1e-4``, and 25 bps from a peg. A bar without volume carries an old price on:
-    it is no observation, and neither is one with a price that is not finite.
+    volume did. The **scale** is 1.4826 times the median size of the excursions, tracked by steps of
+    5 %, at least ``1e-4``, one for either origin, and 25 bps from a peg: a crash does not blind it,
+    and a wilder market raises it within some 20 bars. A bar without volume carries an old price
+    on: it is no observation, and neither is one with a price that is not finite.
 
     State: 27 words of 8 bytes a listing. Gaps in time are none in the count of bars; a venue that
     falls silent leaves the others after ``max_age_us``.

@@ -21,7 +21,7 @@ Flags = npt.NDArray[np.bool_]
 
 # Words of a listing. What it showed last, and what is usual for it:
 (
-    LAST_US, CLOSE, VALUE, COUNT, WEIGHT, SQUARES, VOLUME, ANCHOR, ANCHOR_VALUE, SLOW_SQUARES,
+    LAST_US, CLOSE, VALUE, COUNT, WEIGHT, VOLUME, ANCHOR, ANCHOR_VALUE, USUAL, SLOW_USUAL,
 ) = range(10)  # fmt: skip
 EPISODE: Final = 10
 # Its open episode; all of these 0 where none is open.
@@ -67,7 +67,11 @@ BACK: Final = 0.5
 """Part of the peak below which a displacement counts as gone; and the part of it that the others
 must have moved to have moved with it."""
 CLIP: Final = 3.0
-"""Excursions count at most this many scales in the scale itself: a crash must not blind it."""
+"""A close moves the slow mean as if it were at most this many scales away from it."""
+TRACKING: Final = 0.05
+"""Step, as a log, by which a tracked median follows a value on the other side of it."""
+NORMAL_MEDIAN: Final = 1.4826
+"""One standard deviation of normal values in the median of their sizes."""
 PEG_SCALE: Final = 0.0025
 """One unit of score off a peg: 25 bps."""
 PEG_BACK: Final = 0.005
@@ -116,8 +120,25 @@ def _usual_volume(
 
 @njit(cache=True, nogil=True)
 def scale_of(states: Float64, k: int, word: int) -> float:
-    """Give the usual size of an excursion: ``word`` is that of its mean square."""
-    return max(math.sqrt(states[k, word]), SCALE_MIN)
+    """Give the usual size of an excursion: ``word`` is that of its tracked median."""
+    return max(NORMAL_MEDIAN * states[k, word], SCALE_MIN)
+
+
+@njit(cache=True, nogil=True)
+def _track(states: Float64, k: int, word: int, size: float) -> None:
+    """Let a median follow a value: up or down by a step, however far the value is.
+
+    Stochastic approximation of a quantile (Robbins and Monro 1951), on the log; the steps of the
+    first values are larger.
+    """
+    count = states[k, COUNT]
+    if count == 0.0:
+        states[k, word] = size
+    else:
+        step = max(TRACKING, 1.0 / (count + 1.0))
+        states[k, word] *= math.exp(step if size > states[k, word] else -step)
+    # Not below what matters, or the way up would be long.
+    states[k, word] = max(states[k, word], SCALE_MIN / NORMAL_MEDIAN)
 
 
 @njit(cache=True, nogil=True)
@@ -240,8 +261,9 @@ def start_anew(states: Float64, k: int, shown: Float64) -> None:
 def learn(states: Float64, k: int, shown: Float64, volume: float, limits: Limits) -> None:
     """Let a bar count in what is usual for its listing.
 
-    Means are weighted, the newest bar by 1; the slow mean of the logs takes the part ``slow`` of
-    what the bar is away from it.
+    The mean volume is weighted, the newest bar by 1; the slow mean of the logs takes the part
+    ``slow`` of what the bar is away from it; medians of the sizes of excursions are tracked, which
+    no crash can blind.
     """
     close = math.log(shown[NOW, k])
     value = math.log(shown[NOW + 1, k])
@@ -250,16 +272,12 @@ def learn(states: Float64, k: int, shown: Float64, volume: float, limits: Limits
         return
     x, _ = excursion(shown, k, BEFORE)
     far, _ = excursion(shown, k, SLOW)
-    bound = math.inf
-    if states[k, COUNT] >= limits.min_bars:
-        x = min(abs(x), CLIP * scale_of(states, k, SQUARES))
-        bound = CLIP * scale_of(states, k, SLOW_SQUARES)
-        far = min(abs(far), bound)
+    _track(states, k, USUAL, abs(x))
+    _track(states, k, SLOW_USUAL, abs(far))
+    bound = CLIP * scale_of(states, k, SLOW_USUAL)
     weight = limits.decay * states[k, WEIGHT] + 1.0
     states[k, COUNT] += 1.0
     states[k, WEIGHT] = weight
-    states[k, SQUARES] += (x * x - states[k, SQUARES]) / weight
-    states[k, SLOW_SQUARES] += (far * far - states[k, SLOW_SQUARES]) / weight
     states[k, VOLUME] += (volume - states[k, VOLUME]) / weight
     states[k, ANCHOR] += limits.slow * min(max(close - states[k, ANCHOR], -bound), bound)
     if math.isnan(states[k, ANCHOR_VALUE]):

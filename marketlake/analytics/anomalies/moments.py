@@ -27,8 +27,8 @@ from marketlake.analytics.anomalies.episodes import (
     SHOWN,
     SIGN,
     SLOW,
-    SLOW_SQUARES,
-    SQUARES,
+    SLOW_USUAL,
+    USUAL,
     VALUE,
     Flags,
     Limits,
@@ -71,7 +71,7 @@ def _look_for_one(
 
     A jump is told apart from the hours off a peg in which it comes: it ends that episode.
     """
-    jump, creep = scale_of(states, k, SQUARES), scale_of(states, k, SLOW_SQUARES)
+    jump, creep = scale_of(states, k, USUAL), scale_of(states, k, SLOW_USUAL)
     x, _ = excursion(shown, k, BEFORE)
     if abs(x) >= max(limits.min_move, limits.enter * jump):
         if states[k, ORIGIN] == PEG:
