@@ -96,11 +96,15 @@ class AnomalySettings(_Section):
     """Absolute score that begins a run."""
     exit_score: float = Field(3.0, gt=0)
     """A run lasts while the absolute score is at least this."""
+    robust_enter_score: float = Field(8.0, gt=0)
+    """The same of the robust detector, whose scores have heavier tails."""
+    robust_exit_score: float = Field(5.0, gt=0)
+    """The same of the robust detector."""
     max_run_bars: int = Field(60, ge=1)
     """A longer run is cut, so that it is seen while it lasts."""
     silence_factor: float = Field(15.0, gt=1)
     """A feed is silent once it paused this many times its usual pause …"""
-    min_silence_ms: int = Field(5_000, ge=1)
+    min_silence_ms: int = Field(10_000, ge=1)
     """… and at least this long; stale, if others spoke on all the while."""
 
     @model_validator(mode="after")
@@ -110,6 +114,12 @@ class AnomalySettings(_Section):
         if len(set(self.detectors)) < len(self.detectors):
             raise ValueError("detectors names one twice")
         return self
+
+    def thresholds(self, detector: str) -> tuple[float, float]:
+        """Scores at which runs of a detector begin, and while which they last."""
+        if detector == "robust":
+            return self.robust_enter_score, self.robust_exit_score
+        return self.enter_score, self.exit_score
 
 
 class SpreadSettings(_Section):

@@ -90,7 +90,7 @@ class MetricDetectors:
         self._bank = DetectorBank(
             {
                 DETECTORS[name](settings): ExceedanceRuns(
-                    settings.enter_score, settings.exit_score, settings.max_run_bars
+                    *settings.thresholds(name), settings.max_run_bars
                 )
                 for name in settings.detectors
             },
