@@ -85,18 +85,53 @@ class IndicatorSettings(_Section):
 
 
 class AnomalySettings(_Section):
-    """The rolling z-score and what makes a run."""
+    """The detectors and what makes a run."""
 
+    detectors: tuple[Literal["zscore", "ewma", "robust", "seasonal"], ...] = (
+        "zscore",
+        "ewma",
+        "robust",
+        "seasonal",
+    )
+    """Detectors of single series that run; each metric and bar goes through all of them."""
     window_bars: int = Field(60, ge=5, le=10_000)
-    """Bars before a value that it is judged by."""
+    """Bars before a value that the rolling z-score judges it by."""
     min_bars: int = Field(30, ge=3, le=10_000)
     """Bars needed before the first score."""
+    half_life_bars: int = Field(30, ge=1, le=10_000)
+    """Bars after which a value counts half in the exponentially weighted score."""
+    robust_window_bars: int = Field(40, ge=3, le=1_000)
+    """Bars before a value whose median and MAD the robust detector judges it by."""
+    seasonal_slots: int = Field(24, ge=1, le=288)
+    """Parts of a day that the seasonal detector tells apart; a divisor of 1440."""
     enter_score: float = Field(5.0, gt=0)
     """Absolute score that begins a run."""
     exit_score: float = Field(3.0, gt=0)
     """A run lasts while the absolute score is at least this."""
+    robust_enter_score: float = Field(8.0, gt=0)
+    """The same of the robust detector, whose scores have heavier tails."""
+    robust_exit_score: float = Field(5.0, gt=0)
+    """The same of the robust detector."""
     max_run_bars: int = Field(60, ge=1)
     """A longer run is cut, so that it is seen while it lasts."""
+    silence_factor: float = Field(15.0, gt=1)
+    """A feed is silent once it paused this many times its usual pause …"""
+    min_silence_ms: int = Field(10_000, ge=1)
+    """… and at least this long; stale, if others spoke on all the while."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AnomalySettings:
+        if 1_440 % self.seasonal_slots:
+            raise ValueError(f"seasonal_slots {self.seasonal_slots} does not divide 1440 minutes")
+        if len(set(self.detectors)) < len(self.detectors):
+            raise ValueError("detectors names one twice")
+        return self
+
+    def thresholds(self, detector: str) -> tuple[float, float]:
+        """Scores at which runs of a detector begin, and while which they last."""
+        if detector == "robust":
+            return self.robust_enter_score, self.robust_exit_score
+        return self.enter_score, self.exit_score
 
 
 class SpreadSettings(_Section):

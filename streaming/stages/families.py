@@ -18,7 +18,8 @@ from marketlake.analytics.quoted_spread import QuotedSpread, SpreadSamples
 from marketlake.contracts.events import INTERVAL_US, EventType
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import InstrumentCatalog
-from streaming.stages.series_folds import Anomaly, MetricDetectors, SeriesFolds
+from streaming.stages.detectors import Anomaly, MetricDetectors, Origin, SilenceDetector
+from streaming.stages.series_folds import SeriesFolds
 from streaming.stages.series_rows import SeriesRows
 
 INTERVALS: Final = tuple(INTERVAL_US)
@@ -158,25 +159,34 @@ class BarFamily:
 
 
 class TopFamily:
-    """Quotes and books: the quoted spread a minute with its anomalies; tops for step two."""
+    """Quotes: the quoted spread a minute, its anomalies, feeds gone silent; tops for step two."""
 
-    origin: Final = "quotes"
+    origin: Origin = "quotes"
     interval: Final = "1m"
 
     def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
         self._spread = QuotedSpread(INTERVAL_US[self.interval])
         self._detectors = MetricDetectors(("quoted_spread_bps",), self.origin, settings.anomalies)
-        self._states = KeyedStates({"sample": self._spread.initial(), **self._detectors.blocks()})
+        self._silence = SilenceDetector(self.origin, settings.anomalies)
+        self._states = KeyedStates(
+            {
+                "sample": self._spread.initial(),
+                **self._detectors.blocks(),
+                **self._silence.blocks(),
+            }
+        )
         self._rows = _instrument_rows(self._states, catalog, self.interval)
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
         """Take tops: ``time_us``, ``instrument``, ``bid_price``, ``ask_price`` and sizes."""
-        samples = []
+        samples, silent = [], []
         if row_count(rows):
+            feeds = self._rows.rows(rows["instrument"])
+            middle = (rows["bid_price"] + rows["ask_price"]) / 2.0
+            silent = self._silence.step(self._states, feeds, rows["time_us"], middle)
             two_sided = np.isfinite(rows["bid_price"]) & np.isfinite(rows["ask_price"])
             quoted = {name: column[two_sided] for name, column in rows.items()}
-            self._rows.rows(rows["instrument"])
-            series = self._rows.rows(quoted["instrument"])
+            series = feeds[two_sided]
             samples.append(
                 self._spread.step(
                     self._states.matrix("sample"),
@@ -187,12 +197,17 @@ class TopFamily:
                 )
             )
         samples.append(self._spread.advance(self._states.matrix("sample"), watermark_us))
-        anomalies = [a for part in samples for a in self._detect(part)]
-        return FoldOutput(anomalies=anomalies, tops=rows)
+        return FoldOutput(anomalies=[*self._detect(samples), *silent], tops=rows)
 
-    def _detect(self, samples: SpreadSamples) -> list[Anomaly]:
+    def _detect(self, parts: list[SpreadSamples]) -> list[Anomaly]:
+        series = np.concatenate([part.series for part in parts])
+        if not series.size:
+            return []
         return self._detectors.step(
-            self._states, samples.series, samples.open_time_us, samples.spread_bps[np.newaxis, :]
+            self._states,
+            series,
+            np.concatenate([part.open_time_us for part in parts]),
+            np.concatenate([part.spread_bps for part in parts])[np.newaxis, :],
         )
 
     def flush(self) -> list[Anomaly]:
@@ -204,11 +219,17 @@ class TopFamily:
         return {"quoted_spread": self._states}
 
 
+class BookFamily(TopFamily):
+    """Books: as quotes, by their best levels."""
+
+    origin: Origin = "books"
+
+
 FAMILIES: Final[dict[EventType, type[TradeFamily | BarFamily | TopFamily]]] = {
     "trade": TradeFamily,
     "bar": BarFamily,
     "quote": TopFamily,
-    "book": TopFamily,
+    "book": BookFamily,
 }
 
 

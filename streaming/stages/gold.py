@@ -21,8 +21,9 @@ from marketlake.contracts.tables import (
 )
 from marketlake.lake.datafiles import day_text
 from streaming.stages.catalog import InstrumentCatalog, Markets
+from streaming.stages.detectors import Anomaly
 from streaming.stages.families import INTERVALS, FoldOutput
-from streaming.stages.series_folds import BANK, Anomaly
+from streaming.stages.series_folds import BANK
 from streaming.stages.silver import dictionary, timestamps
 
 GOLD_INDICATORS: Final = indicators_table(

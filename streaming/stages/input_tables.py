@@ -20,6 +20,7 @@ from marketlake.contracts.tables import (
 from marketlake.lake.datafiles import DataFile, DataFileWriter, day_text
 from marketlake.lake.storage import Storage
 from streaming.stages.catalog import InstrumentCatalog
+from streaming.stages.detectors import Anomaly
 from streaming.stages.families import FoldOutput
 from streaming.stages.gold import (
     DAY_US,
@@ -31,7 +32,6 @@ from streaming.stages.gold import (
 )
 from streaming.stages.lane_fold import Judged
 from streaming.stages.messages import BatchPlan, Counts, input_name
-from streaming.stages.series_folds import Anomaly
 from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
 
 

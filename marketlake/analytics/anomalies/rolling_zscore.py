@@ -91,7 +91,7 @@ class RollingZScore(KeyedKernel):
 
     @property
     def name(self) -> str:
-        return f"rolling_zscore_{self.window}"
+        return f"zscore_{self.window}"
 
     @property
     def width(self) -> int:

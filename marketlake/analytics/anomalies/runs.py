@@ -19,8 +19,8 @@ from marketlake.analytics.kernel import (
 )
 
 # Words of a state; all of them 0 where no run is open.
-_SIGN, _BARS, _START, _END, _VALUE, _EXPECTED, _SCALE, _SCORE = range(8)
-WIDTH = 8
+_SIGN, _BARS, _START, _END, _VALUE, _EXPECTED, _SCALE, _SCORE, _PEERS, _PEERS_VALUE = range(10)
+WIDTH = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,8 @@ class RunEvents:
         ``z``, with the sign.
     bars
         Bars in the run, int64.
+    peers, peers_value
+        How many others were observed at the peak, int64, and what they showed; NaN if none.
     """
 
     series: Int64
@@ -49,9 +51,16 @@ class RunEvents:
     scale: Float64
     score: Float64
     bars: Int64
+    peers: Int64
+    peers_value: Float64
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def take(self, chosen: npt.NDArray[np.bool_], series: Int64) -> RunEvents:
+        """Give some of the runs, their series numbered anew by ``series``, one for each run."""
+        columns = {name: getattr(self, name)[chosen] for name in self.__slots__}
+        return RunEvents(**{**columns, "series": series[chosen]})
 
 
 @njit(cache=True, nogil=True)
@@ -72,6 +81,8 @@ def _exceedance_runs(
     expected: Float64,
     scale: Float64,
     z: Float64,
+    peers: Float64,
+    peers_value: Float64,
     events: Float64,
     numbers: Int64,
     enter: float,
@@ -99,6 +110,8 @@ def _exceedance_runs(
             states[k, _EXPECTED] = expected[i]
             states[k, _SCALE] = scale[i]
             states[k, _SCORE] = z[i]
+            states[k, _PEERS] = peers[i]
+            states[k, _PEERS_VALUE] = peers_value[i]
         if states[k, _BARS] >= max_bars:
             count = _emit(states, k, events, numbers, count)
     return count
@@ -153,11 +166,13 @@ class ExceedanceRuns:
         self,
         states: Float64,
         series: Int64,
-        time_us: Int64,
+        time_us: Int64 | Float64,
         value: Float64,
         expected: Float64,
         scale: Float64,
         z: Float64,
+        peers: Float64 | None = None,
+        peers_value: Float64 | None = None,
     ) -> RunEvents:
         """Take the scores of ``n`` bars and give the runs that they close.
 
@@ -172,6 +187,9 @@ class ExceedanceRuns:
             Microseconds since the epoch, below ``2**53``.
         value, expected, scale, z
             What was seen, what was expected, its scale and the score (NaN: no score).
+        peers, peers_value
+            How many others were observed in the same bar and what they showed; told with the
+            peak. None: no others are known.
 
         Returns
         -------
@@ -186,8 +204,11 @@ class ExceedanceRuns:
         name = "exceedance runs"
         check_states(name, states, WIDTH)
         rows = series_rows(name, series, len(states))
+        if peers is None or peers_value is None:
+            peers, peers_value = np.zeros(len(rows)), np.full(len(rows), np.nan)
         given = {
             "time_us": time_us, "value": value, "expected": expected, "scale": scale, "z": z,
+            "peers": peers, "peers_value": peers_value,
         }  # fmt: skip
         columns = [column_rows(name, c, v, len(rows)) for c, v in given.items()]
         events = np.empty((len(rows), WIDTH))
@@ -233,6 +254,8 @@ def _run_events(numbers: Int64, events: Float64) -> RunEvents:
         scale=events[:, _SCALE].copy(),
         score=events[:, _SCORE].copy(),
         bars=events[:, _BARS].astype(np.int64),
+        peers=events[:, _PEERS].astype(np.int64),
+        peers_value=events[:, _PEERS_VALUE].copy(),
     )
 
 

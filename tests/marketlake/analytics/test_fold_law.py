@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketlake.analytics.anomalies.exponential import ExponentialZScore
+from marketlake.analytics.anomalies.registry import DETECTORS
+from marketlake.analytics.anomalies.robust import RobustZScore
 from marketlake.analytics.anomalies.rolling_zscore import RollingZScore
+from marketlake.analytics.anomalies.seasonal import SeasonalZScore
 from marketlake.analytics.indicators.bank import IndicatorBank
 from marketlake.analytics.indicators.registry import DEFAULT, KINDS
 from marketlake.analytics.kernel import (
@@ -19,6 +23,7 @@ from marketlake.analytics.kernel import (
     states_from_bytes,
     states_to_bytes,
 )
+from marketlake.settings.model import AnomalySettings
 
 
 def short(kind, values):
@@ -36,11 +41,16 @@ def short(kind, values):
 
 
 SHORT = {short(kind, values) for kind in KINDS for values in ((1, 2, 3), (4, 5))}
+SHORT_DETECTORS = (
+    RollingZScore(5, 2), RollingZScore(60, 30), ExponentialZScore(1, 2), ExponentialZScore(4, 7),
+    RobustZScore(3, 3), RobustZScore(4, 3), RobustZScore(9, 5), SeasonalZScore(1, 2),
+    SeasonalZScore(288, 5, 3.0, 20, 1),
+)  # fmt: skip
 KERNELS = [
     *DEFAULT,
     *sorted(SHORT - set(DEFAULT), key=lambda kernel: kernel.name),
-    RollingZScore(5, 2),
-    RollingZScore(60, 30),
+    *SHORT_DETECTORS,
+    *(make(AnomalySettings()) for make in DETECTORS.values()),
 ]
 SERIES = 4
 

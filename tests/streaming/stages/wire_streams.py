@@ -27,7 +27,9 @@ SETTINGS = load_settings(
     stream={"lateness_ms": 4_000, "quote_lateness_ms": 4_000},
     bars={"intervals": ("1s", "1m"), "anomaly_intervals": ("1s", "1m")},
     anomalies={
-        "window_bars": 6, "min_bars": 3, "enter_score": 2.0, "exit_score": 1.0, "max_run_bars": 4
+        "window_bars": 6, "min_bars": 3, "enter_score": 2.0, "exit_score": 1.0, "max_run_bars": 4,
+        "robust_enter_score": 2.0, "robust_exit_score": 1.0, "half_life_bars": 4,
+        "robust_window_bars": 5, "seasonal_slots": 1440 // 5,
     },
 )  # fmt: skip
 
