@@ -19,8 +19,8 @@ from streaming.stages.state_files import instruments_of
 Events = list[tuple[InputPosition, Control]]
 """Control events, each with the input it is for, as the last batch left it."""
 
-_Instrument = tuple[str, str, str]
-"""Topic, venue, instrument."""
+_Instrument = tuple[str, str]
+"""Topic and instrument: all its venues go together, for they are compared."""
 
 
 def positions_of(manifest: Manifest) -> dict[str, InputPosition]:
@@ -64,7 +64,7 @@ class Owners:
         for lane, chain in state_chains(manifest).items():
             if lane in topics:
                 for name in instruments_of(storage, [file.path for file in chain], KIND):
-                    owners._lane_of[topics[lane], *name] = lane
+                    owners._lane_of[topics[lane], name] = lane
         return owners
 
     def shared(self, inputs: Mapping[str, InputPosition], results: Iterable[LaneResult]) -> Events:
@@ -119,7 +119,7 @@ class Owners:
 
 def _instruments(lane: LaneResult) -> list[_Instrument]:
     topic = lane.positions[0].topic
-    return [(topic, venue, instrument) for venue, instrument in lane.met]
+    return [(topic, instrument) for instrument in lane.met]
 
 
 def _united(groups: list[set[str]], pair: set[str]) -> list[set[str]]:

@@ -223,20 +223,17 @@ class LaneFold:
         """Divide a lane of several partitions; an instrument goes where its last row came from."""
         self.presence.settle(self.watermark_us, None)
         homes = self.presence.homes()
-        codes = self.catalog.codes(list(homes))
-        home_of_code = np.full(len(self.catalog), -1, np.int64)
-        home_of_code[codes] = list(homes.values())
-        return {p: self._alone(p, home_of_code) for p in self.admission.clocks}
+        return {partition: self._alone(partition, homes) for partition in self.admission.clocks}
 
-    def _alone(self, partition: int, home_of_code: Int64Array) -> LaneFold:
+    def _alone(self, partition: int, homes: dict[str, int]) -> LaneFold:
         lane = LaneFold(self.event_type, self.settings, self.catalog)
         lane.admission = self.admission.part(partition)
         for kind, states in self._states.items():
-            lane._states[kind].take(
-                states, lambda key: home_of_code[self.catalog.code(key[0], key[1])] == partition
-            )
+            lane._states[kind].take(states, lambda key: homes[key[1]] == partition)
         if row_count(self._buffer.pending):
-            own = home_of_code[self._buffer.pending["instrument"]] == partition
+            # An instrument may be known without a row that was in time; none of it is pending.
+            home = [homes.get(i.instrument, -1) for i in self.catalog.instruments]
+            own = np.array(home, np.int64)[self._buffer.pending["instrument"]] == partition
             lane._buffer.pending = take(self._buffer.pending, own)
         return lane
 
@@ -295,7 +292,7 @@ class LaneFold:
         order = _ORDER_OF_SEVERAL if self.merged else _ORDER
         self._buffer = ReorderBuffer(order, _with_prefix(whole, "pending."))
         self._kept.restore(state)
-        self.presence.tell_no_more()
+        self.presence.restored()
 
 
 def _with_prefix(columns: Columns, prefix: str) -> Columns:

@@ -224,13 +224,13 @@ class LaneResult(StepResult, kw_only=True):
     positions : list of InputPosition
         Of all its partitions, those too that had nothing.
     met : list of tuple
-        Instruments, as (venue, instrument), that the lane had no rows of before.
+        Instruments that the lane had no rows of before, of no venue.
     unsettled_us : int
         Time of the latest row that came from another partition than its instrument's home.
     """
 
     positions: list[InputPosition]
-    met: list[tuple[str, ...]]
+    met: list[str]
     unsettled_us: int
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from marketlake.analytics.admission import NO_TIME_US
 from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.analytics.keyed import Key, KeyedStates
-from streaming.stages.catalog import InstrumentCatalog
+from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
 from streaming.stages.series_rows import SeriesRows
 
 KIND: Final = "presence"
@@ -18,39 +19,47 @@ _FLOOR, _HOME, _HOME_US, _AWAY_US = range(4)
 _NOWHERE: Final = -1.0
 
 
+@dataclass(frozen=True)
+class _Floors:
+    """Floor by instrument code, made for so many instruments."""
+
+    of_code_us: Float64Array
+    instruments: int
+
+
 class Presence:
     """The instruments of a lane, once a row of theirs was in time.
 
-    Of each is kept the time before which its rows are too late, whatever partition they come from;
-    and, while the lane has several partitions, the one of its latest row (home), the time of that,
-    and the time of its latest row from any other one. All of it is a maximum over rows, so that it
-    does not matter which partition was read first.
+    All venues of an instrument go together, for they are compared. Of each instrument is kept the
+    time before which its rows are too late, whatever partition they come from; and, while the lane
+    has several partitions, the one of its latest row (home), the time of that, and the time of its
+    latest row from any other one. All of it is a maximum over rows, so that it does not matter
+    which partition was read first.
     """
 
     def __init__(self, catalog: InstrumentCatalog) -> None:
         self._catalog = catalog
         self._states = KeyedStates({KIND: _initial()})
-        self._rows = SeriesRows(
-            self._states, self._key_of, lambda key: catalog.code(key[0], key[1])
-        )
+        self._rows = SeriesRows(self._states, self._key_of, lambda _key: UNKNOWN)
         self._told = 0
+        self._floors = _Floors(np.empty(0), 0)
 
     def _key_of(self, code: int) -> Key:
-        instrument = self._catalog.instruments[code]
-        return instrument.venue, instrument.instrument
+        return "", self._catalog.instruments[code].instrument
 
     def states(self) -> dict[str, KeyedStates]:
         """States to be kept, by kind."""
         return {KIND: self._states}
 
-    def fresh(self) -> list[Key]:
+    def fresh(self) -> list[str]:
         """Name the instruments that came since this was last asked."""
         told, self._told = self._told, len(self._states)
-        return self._states.keys[told:]
+        return [instrument for _, instrument in self._states.keys[told:]]
 
-    def tell_no_more(self) -> None:
-        """Take the instruments there are for known."""
+    def restored(self) -> None:
+        """Take the instruments there are for known: the state was read."""
         self._told = len(self._states)
+        self._floors = _Floors(np.empty(0), 0)
 
     def note(self, codes: Int64Array, time_us: Int64Array, partition: int | None) -> None:
         """Take rows that were not too late, by instrument code.
@@ -66,7 +75,10 @@ class Presence:
             return
         newest_us = np.full(len(self._catalog), NO_TIME_US, np.int64)
         np.maximum.at(newest_us, codes, time_us)
-        self._see(series, partition, newest_us[present].astype(np.float64))
+        of_series_us = np.full(len(self._states), NO_TIME_US, np.int64)
+        np.maximum.at(of_series_us, series, newest_us[present])
+        seen = np.unique(series)
+        self._see(seen, partition, of_series_us[seen].astype(np.float64))
 
     def _see(self, series: Int64Array, partition: int, time_us: Float64Array) -> None:
         words = self._states.matrix(KIND)[series]
@@ -85,11 +97,13 @@ class Presence:
         floors_us = self._states.matrix(KIND)[:, _FLOOR]
         if not (floors_us > NO_TIME_US).any():
             return np.zeros(codes.size, np.bool_)
-        # Rows of unknown instruments have the code -1, and are refused for that.
-        known = self._rows.codes()
-        of_code = np.full(len(self._catalog) + 1, float(NO_TIME_US))
-        of_code[known] = floors_us
-        late: npt.NDArray[np.bool_] = time_us < of_code[codes]
+        if self._floors.instruments != len(self._catalog):
+            of_name = {key[1]: us for key, us in zip(self._states.keys, floors_us, strict=True)}
+            names = (i.instrument for i in self._catalog.instruments)
+            # Rows of unknown instruments have the code -1, and are refused for that.
+            of_code = [*(of_name.get(name, float(NO_TIME_US)) for name in names), NO_TIME_US]
+            self._floors = _Floors(np.array(of_code, np.float64), len(self._catalog))
+        late: npt.NDArray[np.bool_] = time_us < self._floors.of_code_us[codes]
         return late
 
     def settle(self, watermark_us: int, partition: int | None) -> None:
@@ -100,16 +114,17 @@ class Presence:
         partition : int or None
             The only one so far; None where the lane has several.
         """
+        self._floors = _Floors(np.empty(0), 0)
         words = self._states.matrix(KIND)
         words[:, _FLOOR] = np.maximum(words[:, _FLOOR], watermark_us)
         if partition is not None:
             words[:, _HOME], words[:, _HOME_US] = partition, watermark_us
             words[:, _AWAY_US] = NO_TIME_US
 
-    def homes(self) -> dict[tuple[str, str], int]:
-        """Give the partition of the latest row of each instrument, by venue and name."""
+    def homes(self) -> dict[str, int]:
+        """Give the partition of the latest row of each instrument."""
         homes = self._states.matrix(KIND)[:, _HOME].astype(np.int64).tolist()
-        return {(key[0], key[1]): home for key, home in zip(self._states.keys, homes, strict=True)}
+        return {key[1]: home for key, home in zip(self._states.keys, homes, strict=True)}
 
     @property
     def unsettled_us(self) -> int:

@@ -29,7 +29,6 @@ from streaming.stages.messages import StateFile
 
 _LONGEST_CHAIN: Final = 16
 """Files of a chain: each is opened at a restart, and stands in every manifest."""
-_NAMES: Final = ("venue", "instrument", "kind")
 
 
 def is_due_whole(chain: Sequence[StateFile]) -> bool:
@@ -75,15 +74,13 @@ def read_state(storage: Storage, paths: Sequence[str]) -> pa.Table:
     )
 
 
-def instruments_of(storage: Storage, paths: Sequence[str], kind: str) -> set[tuple[str, str]]:
+def instruments_of(storage: Storage, paths: Sequence[str], kind: str) -> set[str]:
     """Name the instruments that a chain has rows of one kind for."""
-    found: set[tuple[str, str]] = set()
+    found: set[str] = set()
     for path in paths:
-        names = pq.read_table(
-            io.BytesIO(storage.read(path)), columns=list(_NAMES), partitioning=None
-        )
-        rows = names.filter(pc.equal(names["kind"], kind))
-        found |= set(zip(rows["venue"].to_pylist(), rows["instrument"].to_pylist(), strict=True))
+        data = io.BytesIO(storage.read(path))
+        names = pq.read_table(data, columns=["instrument", "kind"], partitioning=None)
+        found |= set(names.filter(pc.equal(names["kind"], kind))["instrument"].to_pylist())
     return found
 
 
@@ -100,7 +97,7 @@ def _read(storage: Storage, path: str) -> pa.Table:
 
 def _newest(parts: list[pa.Table]) -> pa.Table:
     """Apply the changes of one kind, in order; give its rows whole, in order of name."""
-    if parts[-1].num_rows and not parts[-1]["venue"][0].as_py():
+    if parts[-1].num_rows and not parts[-1]["instrument"][0].as_py():
         # Of a whole lane: no words, and always whole.
         return parts[-1]
     place: dict[tuple[str, str], int] = {}

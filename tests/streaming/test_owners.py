@@ -6,7 +6,7 @@ from marketlake.contracts.control import Control
 from streaming.positions import Owners
 from streaming.stages.messages import Counts, InputPosition, LaneResult
 
-BTC, ETH, SOL = ("binance", "BTC-USDT"), ("okx", "ETH-USDT"), ("okx", "SOL-USDT")
+BTC, ETH, SOL = "BTC-USDT", "ETH-USDT", "SOL-USDT"
 S = 1_000_000
 
 
