@@ -86,6 +86,8 @@ def render_page(
         "spreads": _spreads(connection, figures),
         "basis_counts": spread_queries.basis_counts(connection),
         "opportunities": spread_queries.opportunities(connection),
+        "triangles": spread_queries.triangles(connection),
+        "perpetuals": spread_queries.perpetuals(connection),
         "quarantine": quality_queries.quarantine_breakdown(connection),
         "venues": quality_queries.venue_counts(connection),
         "gaps": quality_queries.bar_gaps(connection),

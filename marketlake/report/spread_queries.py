@@ -84,9 +84,46 @@ def opportunities(connection: duckdb.DuckDBPyConnection, limit: int = 15) -> lis
                   any_value(sell_instrument) AS sell_instrument,
                   min(event_time) AS opened, max(event_time) FILTER (status = 'close') AS closed,
                   max(net_bps) AS net_bps, arg_max(gross_bps, net_bps) AS gross_bps,
-                  max(notional) AS notional
+                  coalesce(max(capacity_notional), max(notional)) AS notional
            FROM gold.spreads WHERE price_basis = 'executable'
            GROUP BY base, opportunity_id ORDER BY net_bps DESC, opened LIMIT ?""",
+        [limit],
+    )
+
+
+def triangles(connection: duckdb.DuckDBPyConnection, limit: int = 15) -> list[dict[str, Any]]:
+    """List the ways round a venue, the best net first, executable ones before studies.
+
+    Each with ``price_basis``, ``times`` (opportunities, or moments that were studied), the best
+    ``net_bps`` with its time and gross, and the largest ``capacity`` in units of the first asset.
+    """
+    if not columns_of(connection, "gold.triangles"):
+        return []
+    return records(
+        connection,
+        """SELECT price_basis, venue, cycle, arg_max(event_time, net_bps) AS event_time,
+                  CASE WHEN price_basis = 'executable' THEN count(DISTINCT opportunity_id)
+                       ELSE count(*) END AS times,
+                  max(net_bps) AS net_bps, arg_max(gross_bps, net_bps) AS gross_bps,
+                  max(capacity) AS capacity
+           FROM gold.triangles GROUP BY price_basis, venue, cycle
+           ORDER BY price_basis, net_bps DESC, venue, cycle LIMIT ?""",
+        [limit],
+    )
+
+
+def perpetuals(connection: duckdb.DuckDBPyConnection, limit: int = 15) -> list[dict[str, Any]]:
+    """List the basis of each perpetual to spot: latest, least and most, and the latest carry."""
+    if not columns_of(connection, "gold.basis"):
+        return []
+    return records(
+        connection,
+        """SELECT venue, spot_instrument, perp_instrument, count(*) AS rows,
+                  arg_max(basis_bps, event_time) AS latest_bps, min(basis_bps) AS least_bps,
+                  max(basis_bps) AS most_bps,
+                  arg_max(annualised_carry, event_time) AS annualised_carry
+           FROM gold.basis GROUP BY venue, spot_instrument, perp_instrument
+           ORDER BY rows DESC, venue, perp_instrument, spot_instrument LIMIT ?""",
         [limit],
     )
 

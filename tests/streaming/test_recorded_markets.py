@@ -87,9 +87,20 @@ def test_venues_part_in_the_depeg_and_quote_currencies_are_converted(depeg):
         "AND buy_instrument = 'BTC-USD' AND sell_instrument = 'BTC-USD'"
     ).fetchall()
     assert same_currency[0][0] <= 58
-    assert depeg.sql(
-        "SELECT count(*) FROM gold.spreads WHERE price_basis <> 'indicative'"
-    ).fetchall() == [(0,)]
+    for table in ("spreads", "triangles"):
+        assert depeg.sql(
+            f"SELECT count(*) FROM gold.{table} WHERE price_basis <> 'indicative'"
+        ).fetchall() == [(0,)]
+
+
+def test_the_bad_print_of_binance_us_is_no_triangle(depeg):
+    shown = depeg.sql(
+        "SELECT max(gross_bps), count(*) FROM gold.triangles WHERE venue = 'binanceus' "
+        "AND event_time BETWEEN '2023-03-03 00:00:00+00' AND '2023-03-04 00:00:00+00'"
+    ).fetchall()
+    [(largest, rows)] = shown
+    assert rows > 20
+    assert largest < 60
 
 
 def test_no_spread_of_the_link_books_survives_ten_bps_a_leg(broker, spark, recorded_data, tmp_path):
@@ -149,5 +160,13 @@ def test_binance_ticks_are_all_there(broker, spark, recorded_data, tmp_path):
         for kind in ("trade", "quote", "book")
     }
     assert silver == dict(summary.stats.events)
+    # Six minutes, of which the first has no end before which both were quoted.
+    basis = lake.sql(
+        "SELECT base, count(*), max(abs(basis_bps)), bool_and(annualised_carry IS NOT NULL), "
+        "min(perp_quantity) FROM gold.basis GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert [(base, rows) for base, rows, *_ in basis] == [("BTC", 6), ("ETH", 6)]
+    assert all(largest < 20 and carry and size > 0 for _, _, largest, carry, size in basis)
+    assert lake.sql("SELECT count(*) FROM gold.triangles").fetchall() == [(0,)]
     skipped = sum(summary.stats.skipped.values())
     assert sum(silver.values()) + skipped == summary.stats.rows_read == 243_476

@@ -73,6 +73,8 @@ def build(lake: Path, seed: int = 7) -> None:
     write(lake, tables.indicators_table(INDICATORS), pa.concat_tables(map(_indicators, frames)))
     write(lake, tables.GOLD_ANOMALIES, _anomalies(rng))
     write(lake, tables.GOLD_SPREADS, _spreads(rng))
+    write(lake, tables.GOLD_TRIANGLES, _triangles())
+    write(lake, tables.GOLD_BASIS, _basis())
     quarantine = _quarantine()
     write(lake, tables.SILVER_QUARANTINE, quarantine)
     write(lake, tables.BRONZE_EVENTS, _bronze(bars.num_rows + len(quarantine)))
@@ -240,6 +242,53 @@ def _spread(name: str, minute: int, status: str, gross_bps: float, basis: str) -
         market="spot",
         date=at.date(),
     )
+
+
+def _triangles() -> list[dict[str, Any]]:
+    rows = []
+    for minute, status, gross_bps, basis in (
+        (10, "update", 4.0, "indicative"), (11, "update", 9.0, "indicative"),
+        (12, "open", 41.0, "executable"), (13, "update", 44.0, "executable"),
+        (14, "close", 29.0, "executable"),
+    ):  # fmt: skip
+        at = START + timedelta(minutes=minute)
+        rows.append(
+            tables.GOLD_TRIANGLES.row(
+                opportunity_id=f"triangle-{basis}",
+                event_time=at,
+                status=status,
+                venue="kraken",
+                cycle="USDT>BTC>ETH>USDT",
+                gross_bps=gross_bps,
+                fees_bps=30.0,
+                net_bps=gross_bps - 30.0,
+                price_basis=basis,
+                capacity=2_500.0 if basis == "executable" else None,
+                market="spot",
+                date=at.date(),
+            )
+        )
+    return rows
+
+
+def _basis() -> list[dict[str, Any]]:
+    rows = []
+    for minute, basis_bps, carry in ((10, 2.0, 0.1095), (11, -7.0, -0.219), (12, 5.5, None)):
+        at = START + timedelta(minutes=minute)
+        rows.append(
+            tables.GOLD_BASIS.row(
+                venue="binance",
+                base="BTC",
+                spot_instrument="BTC-USDT",
+                perp_instrument="BTC-USDT-PERP",
+                event_time=at,
+                basis_bps=basis_bps,
+                annualised_carry=carry,
+                market="perp",
+                date=at.date(),
+            )
+        )
+    return rows
 
 
 def _quarantine() -> list[dict[str, Any]]:

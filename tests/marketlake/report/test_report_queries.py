@@ -138,6 +138,22 @@ def test_spreads_keep_executable_and_indicative_apart(lake) -> None:
     assert spread_queries.basis_counts(lake) == {"executable": 3, "indicative": 576}
 
 
+def test_ways_round_a_venue_executable_first(lake) -> None:
+    executable, study = spread_queries.triangles(lake)
+    assert (executable["price_basis"], executable["times"]) == ("executable", 1)
+    assert (executable["net_bps"], executable["gross_bps"]) == (14.0, 44.0)
+    assert executable["capacity"] == 2_500.0
+    assert (study["price_basis"], study["times"], study["net_bps"]) == ("indicative", 2, -21.0)
+    assert study["capacity"] is None
+
+
+def test_basis_of_a_perpetual(lake) -> None:
+    (row,) = spread_queries.perpetuals(lake)
+    assert (row["latest_bps"], row["least_bps"], row["most_bps"]) == (5.5, -7.0, 5.5)
+    # The latest that there is: of the last row it is not known.
+    assert (row["rows"], row["annualised_carry"]) == (3, -0.219)
+
+
 def test_an_opportunity_lasts_from_open_to_close(lake) -> None:
     (row,) = spread_queries.opportunities(lake)
     assert row["closed"] - row["opened"] == timedelta(minutes=10)
