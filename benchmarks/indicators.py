@@ -27,7 +27,7 @@ from talipp.indicators import ATR, EMA, MACD, RSI, SMA
 from talipp.ohlcv import OHLCV
 
 from marketlake.analytics.indicators.bank import IndicatorBank
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.indicators.registry import DEFAULT, indicator
 from marketlake.analytics.kernel import Float64, Int64, initial_states
 
@@ -87,7 +87,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def step(kernels: tuple[BarKernel, ...], bars: Bars, series: Int64, count: int = 1) -> Float64:
+def step(kernels: tuple[RowKernel, ...], bars: Bars, series: Int64, count: int = 1) -> Float64:
     """Run a bank over all bars of ``count`` series at once."""
     bank = IndicatorBank(kernels)
     return bank.step(initial_states(bank.initial(), count), series, bars)
