@@ -39,6 +39,7 @@ _TURNS: Final = 3
 _CHUNK: Final = 1_000
 _SERIES: Final = 1_000
 _TALIPP_BARS: Final = 20_000
+_COMPARED: Final = tuple(kernel.name for kernel in DEFAULT if type(kernel) in FUNCTIONS)
 FIVE: Final = tuple(
     indicator(name) for name in ("sma_20", "ema_12", "rsi_14", "macd_12_26_9", "atr_14")
 )
@@ -128,6 +129,20 @@ def columns_round(bars: Bars, round_: int) -> list[Time]:
     return times
 
 
+def together_round(bars: Bars, round_: int) -> list[Time]:
+    """Time all of them together, every column kept: one call of a bank, one of each function."""
+    kernels = tuple(k for k in DEFAULT if type(k) in FUNCTIONS)
+    series = np.zeros(len(bars["close"]), np.int64)
+
+    def theirs() -> list[Sequence[Float64]]:
+        return [FUNCTIONS[type(kernel)].call(kernel, bars) for kernel in kernels]
+
+    return [
+        Time("together", "marketlake", round_, seconds(lambda: step(kernels, bars, series))),
+        Time("together", "TA-Lib", round_, seconds(theirs)),
+    ]
+
+
 def bars_round(bars: Bars, round_: int) -> list[Time]:
     """Time five indicators bar by bar and in chunks; seconds are those of one bar."""
     high, low, close = (bars[name].tolist() for name in ("high", "low", "close"))
@@ -208,7 +223,7 @@ def of(times: Sequence[Time], work: str, contender: str) -> list[float]:
 
 def markdown(times: Sequence[Time], rows: int) -> str:
     """Write the medians as tables for ``docs/benchmarks.md``."""
-    works = list(dict.fromkeys(t.work for t in times if t.contender == "TA-Lib"))
+    works = [work for work in dict.fromkeys(t.work for t in times) if work in _COMPARED]
     lines = [
         f"| {rows:,} bars | TA-Lib | marketlake, ms | TA-Lib, ms | ratio |",
         "|---|---|---|---|---|",
@@ -221,16 +236,18 @@ def markdown(times: Sequence[Time], rows: int) -> str:
             f"| {work} | {names} | {median(ours) * 1e3:.1f} | {median(theirs) * 1e3:.1f} "
             f"| {ratio:.2f} |"
         )
-    totals = [
+    alone = [
         [sum(of(times, work, who)[i] for work in works) for i in range(_rounds(times))]
         for who in ("marketlake", "TA-Lib")
     ]
-    ratios = [a / b for a, b in zip(*totals, strict=True)]
-    each = " ".join(f"{ratio:.2f}" for ratio in ratios)
-    lines.append(
-        f"| **all** | | {median(totals[0]) * 1e3:.0f} | {median(totals[1]) * 1e3:.0f} "
-        f"| **{median(ratios):.2f}** ({each}) |"
-    )
+    together = [of(times, "together", who) for who in ("marketlake", "TA-Lib")]
+    for title, (ours, theirs) in (("the sum of these", alone), ("all together", together)):
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        each = " ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(
+            f"| **{title}** | | {median(ours) * 1e3:.0f} | {median(theirs) * 1e3:.0f} "
+            f"| **{median(ratios):.2f}** ({each}) |"
+        )
     return "\n".join([*lines, "", *_bar_lines(times)])
 
 
@@ -278,6 +295,7 @@ def main() -> int:
     times: list[Time] = []
     for round_ in range(1, options.rounds + 1):
         times += columns_round(bars, round_)
+        times += together_round(bars, round_)
         times += bars_round(bars, round_)
         times += bank_round(bars, round_)
         times += start_round(round_)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from dataclasses import fields
+from importlib import import_module
 from typing import Final
 
 from marketlake.analytics.indicators.adaptive import Hma, Kama
@@ -124,12 +125,17 @@ def pattern(kind: type[RowKernel]) -> str:
 def parse(name: str) -> RowKernel:
     """Make the indicator that a name stands for: ``macd_12_26_9``, ``bollinger_20_1p5``.
 
+    One of a user's own is named ``module:attribute``, an instance of a subclass of
+    :class:`RowKernel` in a module that can be imported.
+
     Raises
     ------
     ValueError
         In one line, if there is no such kind, naming those there are, or if the parameters do
         not fit it.
     """
+    if ":" in name:
+        return _imported(name)
     fitting = [kind for kind in KINDS if name == kind.base or name.startswith(f"{kind.base}_")]
     if not fitting:
         known = ", ".join(pattern(kind) for kind in KINDS)
@@ -150,6 +156,19 @@ def parse(name: str) -> RowKernel:
     if kernel.name != name:
         msg = f"indicator {name!r} is written {kernel.name!r}"
         raise ValueError(msg)
+    return kernel
+
+
+def _imported(name: str) -> RowKernel:
+    module, _, attribute = name.partition(":")
+    try:
+        kernel = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"no indicator {name!r}: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(kernel, RowKernel):
+        msg = f"indicator {name!r} is no instance of a RowKernel but {kernel!r}"
+        raise ValueError(msg)  # noqa: TRY004 - the setting's value is wrong, as with the others
     return kernel
 
 
