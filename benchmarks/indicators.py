@@ -27,7 +27,7 @@ from talipp.indicators import ATR, EMA, MACD, RSI, SMA
 from talipp.ohlcv import OHLCV
 
 from marketlake.analytics.indicators.bank import IndicatorBank
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.indicators.registry import DEFAULT, indicator
 from marketlake.analytics.kernel import Float64, Int64, initial_states
 
@@ -39,6 +39,7 @@ _TURNS: Final = 3
 _CHUNK: Final = 1_000
 _SERIES: Final = 1_000
 _TALIPP_BARS: Final = 20_000
+_COMPARED: Final = tuple(kernel.name for kernel in DEFAULT if type(kernel) in FUNCTIONS)
 FIVE: Final = tuple(
     indicator(name) for name in ("sma_20", "ema_12", "rsi_14", "macd_12_26_9", "atr_14")
 )
@@ -87,7 +88,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def step(kernels: tuple[BarKernel, ...], bars: Bars, series: Int64, count: int = 1) -> Float64:
+def step(kernels: tuple[RowKernel, ...], bars: Bars, series: Int64, count: int = 1) -> Float64:
     """Run a bank over all bars of ``count`` series at once."""
     bank = IndicatorBank(kernels)
     return bank.step(initial_states(bank.initial(), count), series, bars)
@@ -126,6 +127,20 @@ def columns_round(bars: Bars, round_: int) -> list[Time]:
             Time(kernel.name, "TA-Lib", round_, median(theirs)),
         ]
     return times
+
+
+def together_round(bars: Bars, round_: int) -> list[Time]:
+    """Time all of them together, every column kept: one call of a bank, one of each function."""
+    kernels = tuple(k for k in DEFAULT if type(k) in FUNCTIONS)
+    series = np.zeros(len(bars["close"]), np.int64)
+
+    def theirs() -> list[Sequence[Float64]]:
+        return [FUNCTIONS[type(kernel)].call(kernel, bars) for kernel in kernels]
+
+    return [
+        Time("together", "marketlake", round_, seconds(lambda: step(kernels, bars, series))),
+        Time("together", "TA-Lib", round_, seconds(theirs)),
+    ]
 
 
 def bars_round(bars: Bars, round_: int) -> list[Time]:
@@ -208,7 +223,7 @@ def of(times: Sequence[Time], work: str, contender: str) -> list[float]:
 
 def markdown(times: Sequence[Time], rows: int) -> str:
     """Write the medians as tables for ``docs/benchmarks.md``."""
-    works = list(dict.fromkeys(t.work for t in times if t.contender == "TA-Lib"))
+    works = [work for work in dict.fromkeys(t.work for t in times) if work in _COMPARED]
     lines = [
         f"| {rows:,} bars | TA-Lib | marketlake, ms | TA-Lib, ms | ratio |",
         "|---|---|---|---|---|",
@@ -221,16 +236,18 @@ def markdown(times: Sequence[Time], rows: int) -> str:
             f"| {work} | {names} | {median(ours) * 1e3:.1f} | {median(theirs) * 1e3:.1f} "
             f"| {ratio:.2f} |"
         )
-    totals = [
+    alone = [
         [sum(of(times, work, who)[i] for work in works) for i in range(_rounds(times))]
         for who in ("marketlake", "TA-Lib")
     ]
-    ratios = [a / b for a, b in zip(*totals, strict=True)]
-    each = " ".join(f"{ratio:.2f}" for ratio in ratios)
-    lines.append(
-        f"| **all** | | {median(totals[0]) * 1e3:.0f} | {median(totals[1]) * 1e3:.0f} "
-        f"| **{median(ratios):.2f}** ({each}) |"
-    )
+    together = [of(times, "together", who) for who in ("marketlake", "TA-Lib")]
+    for title, (ours, theirs) in (("the sum of these", alone), ("all together", together)):
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        each = " ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(
+            f"| **{title}** | | {median(ours) * 1e3:.0f} | {median(theirs) * 1e3:.0f} "
+            f"| **{median(ratios):.2f}** ({each}) |"
+        )
     return "\n".join([*lines, "", *_bar_lines(times)])
 
 
@@ -278,6 +295,7 @@ def main() -> int:
     times: list[Time] = []
     for round_ in range(1, options.rounds + 1):
         times += columns_round(bars, round_)
+        times += together_round(bars, round_)
         times += bars_round(bars, round_)
         times += bank_round(bars, round_)
         times += start_round(round_)

@@ -28,7 +28,7 @@ from marketlake.analytics.indicators import (
     trend,
     volatility,
 )
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.kernel import Float64
 
 Bars = Mapping[str, Float64]
@@ -44,19 +44,19 @@ class Function:
     floor: Floor
 
 
-def _none(_kernel: BarKernel, _bars: Bars) -> float:
+def _none(_kernel: RowKernel, _bars: Bars) -> float:
     return 0.0
 
 
-def _one(_kernel: BarKernel, _bars: Bars) -> float:
+def _one(_kernel: RowKernel, _bars: Bars) -> float:
     return 1.0
 
 
-def _price(_kernel: BarKernel, bars: Bars) -> float:
+def _price(_kernel: RowKernel, bars: Bars) -> float:
     return float(np.nanmax(bars["close"]))
 
 
-def _line(_kernel: BarKernel, bars: Bars) -> float:
+def _line(_kernel: RowKernel, bars: Bars) -> float:
     return float(np.abs(talib.AD(*_hlc(bars), bars["volume"])).max())
 
 
@@ -108,7 +108,7 @@ def _adx(kernel: directional.Adx, bars: Bars) -> Sequence[Float64]:
     return [f(*_hlc(bars), kernel.period) for f in (talib.ADX, talib.PLUS_DI, talib.MINUS_DI)]
 
 
-FUNCTIONS: Final[dict[type[BarKernel], Function]] = {
+FUNCTIONS: Final[dict[type[RowKernel], Function]] = {
     averages.Sma: Function("SMA", lambda k, b: [talib.SMA(b["close"], k.window)], _none),
     averages.Ema: Function("EMA", lambda k, b: [talib.EMA(b["close"], k.span)], _none),
     averages.Wma: Function("WMA", lambda k, b: [talib.WMA(b["close"], k.window)], _none),
@@ -158,14 +158,14 @@ FUNCTIONS: Final[dict[type[BarKernel], Function]] = {
 }
 
 
-def talib_columns(kernel: BarKernel, bars: Bars) -> Float64:
+def talib_columns(kernel: RowKernel, bars: Bars) -> Float64:
     """Give TA-Lib's outputs for an indicator, NaN where ours is still warming up."""
     columns = np.array(FUNCTIONS[type(kernel)].call(kernel, bars))
     columns[:, : kernel.warm_up] = np.nan
     return columns
 
 
-def difference(kernel: BarKernel, bars: Bars, ours: Float64, theirs: Float64) -> Float64:
+def difference(kernel: RowKernel, bars: Bars, ours: Float64, theirs: Float64) -> Float64:
     """Give the relative differences; 0 where both have none, infinite where only one has."""
     least = FUNCTIONS[type(kernel)].floor(kernel, bars)
     scale = np.maximum(np.abs(theirs), least)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, require_at_least
+from marketlake.analytics.indicators.base import RowKernel, require_at_least
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     WEIGHTED_HEADER,
@@ -73,7 +73,7 @@ def _kama(
 
 
 @dataclass(frozen=True, slots=True)
-class Kama(BarKernel):
+class Kama(RowKernel):
     """Kaufman's adaptive moving average: fast in a trend, slow in noise.
 
     ``kama += sc**2 * (close - kama)``, ``sc = er * (2/3 - 2/31) + 2/31``, the efficiency ratio
@@ -158,7 +158,7 @@ def _hma(
 
 
 @dataclass(frozen=True, slots=True)
-class Hma(BarKernel):
+class Hma(RowKernel):
     """Hull's moving average: a weighted average of twice the fast one less the slow one.
 
     ``wma(2 * wma(close, window / 2) - wma(close, window), sqrt(window))``; half and root are

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load2,
     save2,
@@ -58,7 +58,7 @@ def _sma(
 
 
 @dataclass(frozen=True, slots=True)
-class Sma(BarKernel):
+class Sma(RowKernel):
     """Simple moving average: the mean of the last ``window`` closes.
 
     Source: TA-Lib ``SMA``. Warm-up: ``window - 1`` bars. A close that is not finite is skipped:
@@ -114,7 +114,7 @@ def _ema(
 
 
 @dataclass(frozen=True, slots=True)
-class Ema(BarKernel):
+class Ema(RowKernel):
     """Exponential moving average, ``ema += 2 / (span + 1) * (close - ema)``.
 
     Source: TA-Lib ``EMA``, which starts from the simple average of the first ``span`` closes.
@@ -170,7 +170,7 @@ def _wma(
 
 
 @dataclass(frozen=True, slots=True)
-class Wma(BarKernel):
+class Wma(RowKernel):
     """Linearly weighted moving average: weight 1 for the oldest close, ``window`` for the newest.
 
     Source: TA-Lib ``WMA``. Warm-up: ``window - 1`` bars. A close that is not finite is skipped:

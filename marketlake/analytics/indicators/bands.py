@@ -9,7 +9,7 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged, load4, save4
+from marketlake.analytics.indicators.base import RowKernel, averaged, load4, save4
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     MOMENTS_HEADER,
@@ -79,7 +79,7 @@ def _bollinger(
 
 
 @dataclass(frozen=True, slots=True)
-class Bollinger(BarKernel):
+class Bollinger(RowKernel):
     """Bollinger bands: the mean of the last ``window`` closes, and bands around it.
 
     ``upper, lower = middle ± deviations * sigma``, sigma being the population standard deviation
@@ -158,7 +158,7 @@ def _keltner(
 
 
 @dataclass(frozen=True, slots=True)
-class Keltner(BarKernel):
+class Keltner(RowKernel):
     """Keltner channel: an exponential average of the close, and multiples of the true range.
 
     ``upper, lower = ema(span) ± multiple * atr(period)``, both as in ``ema`` and ``atr`` (Wilder's)
@@ -229,7 +229,7 @@ def _donchian(
 
 
 @dataclass(frozen=True, slots=True)
-class Donchian(BarKernel):
+class Donchian(RowKernel):
     """Donchian channel: highest high and lowest low of the last ``window`` bars, and their middle.
 
     The bar itself is among them. Source: R. Donchian's four-week rule; TA-Lib ``MAX`` of the high

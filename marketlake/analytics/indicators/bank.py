@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from marketlake.analytics.indicators.base import BarKernel, Loop, loop_column, loop_rows
+from marketlake.analytics.indicators.base import Loop, RowKernel, loop_column, loop_rows
 from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.analytics.indicators.registry import columns as columns_of
 from marketlake.analytics.kernel import Float64, Int64, check_states
@@ -32,7 +32,7 @@ class IndicatorBank:
         If two kernels give a column of the same name.
     """
 
-    kernels: tuple[BarKernel, ...] = DEFAULT
+    kernels: tuple[RowKernel, ...] = DEFAULT
 
     def __post_init__(self) -> None:
         twice = {column for column in self.columns if self.columns.count(column) > 1}

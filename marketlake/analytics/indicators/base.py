@@ -1,6 +1,7 @@
-"""What all kernels over bars have in common: names from parameters, and one way to be run.
+"""What kernels with parameters have in common: names made of them, and one way to be run.
 
-A compiled loop of an indicator has the arguments ``(states, word, series, *inputs, out, row,
+They are the indicators, over bars, and the microstructure, over quotes and trades. A compiled loop
+of one has the arguments ``(states, word, series, *inputs, out, row,
 *parameters)``: it owns the words of ``states[k]`` from ``word`` on and fills the rows of ``out``
 from ``row`` on. So a bank hands the same two matrices to all of its kernels, and nothing is
 sliced, copied or compiled twice.
@@ -32,8 +33,8 @@ _INT64 = np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class BarKernel(KeyedKernel):
-    """Base of the indicators: a frozen dataclass whose fields are the parameters.
+class RowKernel(KeyedKernel):
+    """Base of them: a frozen dataclass whose fields are the parameters.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     load4,
     save4,
 )
@@ -64,7 +64,7 @@ def _ad(
 
 
 @dataclass(frozen=True, slots=True)
-class AccumulationDistribution(BarKernel):
+class AccumulationDistribution(RowKernel):
     """Accumulation/distribution line: volume weighted by where the close stands in the bar.
 
     Sum since the series' first bar of ``((close - low) - (high - close)) / (high - low) * volume``,
@@ -130,7 +130,7 @@ def _chaikin(
 
 
 @dataclass(frozen=True, slots=True)
-class ChaikinOscillator(BarKernel):
+class ChaikinOscillator(RowKernel):
     """Chaikin oscillator: fast less slow average of the accumulation/distribution line.
 
     ``ema(fast) - ema(slow)`` of ``ad``, both started from its first value; in units of the base
@@ -196,7 +196,7 @@ def _cmf(
 
 
 @dataclass(frozen=True, slots=True)
-class ChaikinMoneyFlow(BarKernel):
+class ChaikinMoneyFlow(RowKernel):
     """Chaikin money flow, from -1 to 1: where the volume of the last bars closed in their ranges.
 
     ``sum(flow) / sum(volume)`` over ``window`` bars, ``flow`` being a bar's part of ``ad``; NaN

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load3,
     load4,
@@ -53,7 +53,7 @@ def _dema(
 
 
 @dataclass(frozen=True, slots=True)
-class Dema(BarKernel):
+class Dema(RowKernel):
     """Double exponential moving average, ``2 * ema - ema(ema)``.
 
     Source: TA-Lib ``DEMA``; P. Mulloy, Smoothing Data with Faster Moving Averages, Stocks &
@@ -117,7 +117,7 @@ def _tema(
 
 
 @dataclass(frozen=True, slots=True)
-class Tema(BarKernel):
+class Tema(RowKernel):
     """Triple exponential moving average, ``3 * ema - 3 * ema(ema) + ema(ema(ema))``.
 
     Source: TA-Lib ``TEMA``; P. Mulloy, Stocks & Commodities 12:2, 1994. Each of the three averages
@@ -182,7 +182,7 @@ def _trix(
 
 
 @dataclass(frozen=True, slots=True)
-class Trix(BarKernel):
+class Trix(RowKernel):
     """TRIX: the change of a triple exponential average from bar to bar, in percent.
 
     ``100 * (t - t of the last bar) / t of the last bar``, ``t = ema(ema(ema(close)))``, each

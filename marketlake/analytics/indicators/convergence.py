@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load4,
     save4,
@@ -64,7 +64,7 @@ def _macd(
 
 
 @dataclass(frozen=True, slots=True)
-class Macd(BarKernel):
+class Macd(RowKernel):
     """Moving average convergence and divergence: the line, its signal and their difference.
 
     ``macd = ema(fast) - ema(slow)``, ``signal = ema(signal) of macd``, ``hist = macd - signal``.
@@ -151,7 +151,7 @@ def _ppo(
 
 
 @dataclass(frozen=True, slots=True)
-class Ppo(BarKernel):
+class Ppo(RowKernel):
     """Percentage price oscillator: the MACD as a percentage of its slow average.
 
     ``ppo = 100 * (ema(fast) - ema(slow)) / ema(slow)``, 0 where the slow average is 0; ``signal =

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load2,
     require_at_least,
@@ -109,7 +109,7 @@ def _save8(
 
 
 @dataclass(frozen=True, slots=True)
-class Adx(BarKernel):
+class Adx(RowKernel):
     """Average directional index of Wilder, with +DI and -DI, all from 0 to 100.
 
     A bar's rise is what its high gained, if that is positive and more than its low fell; its fall
@@ -220,7 +220,7 @@ def _aroon(
 
 
 @dataclass(frozen=True, slots=True)
-class Aroon(BarKernel):
+class Aroon(RowKernel):
     """Aroon: how long ago the highest high and the lowest low were.
 
     ``up = 100 * (period - bars since the highest high) / period`` of the last ``period + 1`` bars,

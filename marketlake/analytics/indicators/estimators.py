@@ -13,7 +13,7 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, require_at_least
+from marketlake.analytics.indicators.base import RowKernel, require_at_least
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     MOMENTS_HEADER,
@@ -75,7 +75,7 @@ def _realised(
 
 
 @dataclass(frozen=True, slots=True)
-class RealisedVolatility(BarKernel):
+class RealisedVolatility(RowKernel):
     """Realised volatility: root of the mean squared log return, a bar.
 
     ``sqrt(sum(ln(close / last close)**2) / window)`` over the last ``window`` returns: the mean is
@@ -139,7 +139,7 @@ def _parkinson(
 
 
 @dataclass(frozen=True, slots=True)
-class Parkinson(BarKernel):
+class Parkinson(RowKernel):
     """Parkinson's volatility, from the ranges of the bars.
 
     ``sqrt(mean(ln(high / low)**2) / (4 ln 2))`` over ``window`` bars. Source: M. Parkinson, The
@@ -205,7 +205,7 @@ def _garman_klass(
 
 
 @dataclass(frozen=True, slots=True)
-class GarmanKlass(BarKernel):
+class GarmanKlass(RowKernel):
     """Garman and Klass's volatility, from open, high, low and close.
 
     ``sqrt(mean(ln(high / low)**2 / 2 - (2 ln 2 - 1) * ln(close / open)**2))`` over ``window`` bars;
@@ -281,7 +281,7 @@ def _yang_zhang(
 
 
 @dataclass(frozen=True, slots=True)
-class YangZhang(BarKernel):
+class YangZhang(RowKernel):
     """Yang and Zhang's volatility, which knows of gaps between bars and of drift.
 
     ``sqrt(var(ln(open / last close)) + k * var(ln(close / open)) + (1 - k) * rs)`` over ``window``

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load3,
     save3,
@@ -53,7 +53,7 @@ def _obv(
 
 
 @dataclass(frozen=True, slots=True)
-class Obv(BarKernel):
+class Obv(RowKernel):
     """On-balance volume: volume of bars that closed higher less that of those that closed lower.
 
     In units of the base currency, counted from the series' first bar, whose volume it starts from;
@@ -115,7 +115,7 @@ def _force(
 
 
 @dataclass(frozen=True, slots=True)
-class ForceIndex(BarKernel):
+class ForceIndex(RowKernel):
     """Force index: exponential average of the change of the close times the volume.
 
     ``ema(span)`` of ``(close - last close) * volume``, in units of the quote currency, started from

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     save2,
 )
 from marketlake.analytics.kernel import Float64, Int64
@@ -93,7 +93,7 @@ def _ichimoku(
 
 
 @dataclass(frozen=True, slots=True)
-class Ichimoku(BarKernel):
+class Ichimoku(RowKernel):
     """Ichimoku's lines: conversion, base, and the cloud between the spans a and b.
 
     Conversion and base line are the middle of the highest high and the lowest low of the last

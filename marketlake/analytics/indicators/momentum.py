@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     load2,
     require_at_least,
     save2,
@@ -105,7 +105,7 @@ def _cci(
 
 
 @dataclass(frozen=True, slots=True)
-class Cci(BarKernel):
+class Cci(RowKernel):
     """Commodity channel index: how far the typical price is from its mean, in mean deviations.
 
     ``(typical - mean) / (0.015 * deviation)``, ``typical = (high + low + close) / 3``, with the
@@ -170,7 +170,7 @@ def _roc(
 
 
 @dataclass(frozen=True, slots=True)
-class Roc(BarKernel):
+class Roc(RowKernel):
     """Rate of change: the close against that of ``lag`` bars ago, in percent.
 
     ``100 * (close - last) / last``, 0 where the last was 0. Source: TA-Lib ``ROC``. Warm-up:
@@ -265,7 +265,7 @@ def _ultimate(
 
 
 @dataclass(frozen=True, slots=True)
-class UltimateOscillator(BarKernel):
+class UltimateOscillator(RowKernel):
     """Ultimate Oscillator, from 0 to 100: buying pressure over three windows.
 
     ``100 * (4 * short + 2 * middle + long) / 7``, each the sum over its window of ``close -

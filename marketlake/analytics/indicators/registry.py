@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from dataclasses import fields
+from importlib import import_module
 from typing import Final
 
 from marketlake.analytics.indicators.adaptive import Hma, Kama
 from marketlake.analytics.indicators.averages import Ema, Sma, Wma
 from marketlake.analytics.indicators.bands import Bollinger, Donchian, Keltner
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.indicators.chaikin import (
     AccumulationDistribution,
     ChaikinMoneyFlow,
@@ -39,7 +40,7 @@ from marketlake.analytics.indicators.trend import Psar, SuperTrend
 from marketlake.analytics.indicators.volatility import Atr, Natr, Ulcer
 from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
 
-KINDS: Final[tuple[type[BarKernel], ...]] = (
+KINDS: Final[tuple[type[RowKernel], ...]] = (
     # Averages, bands and lines on the chart.
     Sma, Ema, Wma, Dema, Tema, Kama, Hma, Bollinger, Keltner, Donchian, SuperTrend, Ichimoku, Psar,
     RollingVwap, SessionVwap,
@@ -52,7 +53,7 @@ KINDS: Final[tuple[type[BarKernel], ...]] = (
     Atr, Natr, RealisedVolatility, Parkinson, GarmanKlass, YangZhang, Ulcer,
 )  # fmt: skip
 
-DEFAULT: Final[tuple[BarKernel, ...]] = (
+DEFAULT: Final[tuple[RowKernel, ...]] = (
     Sma(20),
     Sma(50),
     Ema(12),
@@ -101,7 +102,7 @@ DEFAULT: Final[tuple[BarKernel, ...]] = (
 """Append only: the states on disk hold the kernels' words in this order."""
 
 
-def indicator(name: str, kernels: Iterable[BarKernel] = DEFAULT) -> BarKernel:
+def indicator(name: str, kernels: Iterable[RowKernel] = DEFAULT) -> RowKernel:
     """Find an indicator by its name.
 
     Raises
@@ -116,13 +117,16 @@ def indicator(name: str, kernels: Iterable[BarKernel] = DEFAULT) -> BarKernel:
     return known[name]
 
 
-def pattern(kind: type[BarKernel]) -> str:
+def pattern(kind: type[RowKernel]) -> str:
     """Show how an indicator of a kind is named: ``macd_FAST_SLOW_SIGNAL``."""
     return "_".join([kind.base, *(field.name.upper() for field in fields(kind))])
 
 
-def parse(name: str) -> BarKernel:
+def parse(name: str) -> RowKernel:
     """Make the indicator that a name stands for: ``macd_12_26_9``, ``bollinger_20_1p5``.
+
+    One of a user's own is named ``module:attribute``, an instance of a subclass of
+    :class:`RowKernel` in a module that can be imported.
 
     Raises
     ------
@@ -130,6 +134,8 @@ def parse(name: str) -> BarKernel:
         In one line, if there is no such kind, naming those there are, or if the parameters do
         not fit it.
     """
+    if ":" in name:
+        return _imported(name)
     fitting = [kind for kind in KINDS if name == kind.base or name.startswith(f"{kind.base}_")]
     if not fitting:
         known = ", ".join(pattern(kind) for kind in KINDS)
@@ -153,7 +159,20 @@ def parse(name: str) -> BarKernel:
     return kernel
 
 
-def kernels_of(names: Iterable[str] | None) -> tuple[BarKernel, ...]:
+def _imported(name: str) -> RowKernel:
+    module, _, attribute = name.partition(":")
+    try:
+        kernel = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"no indicator {name!r}: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(kernel, RowKernel):
+        msg = f"indicator {name!r} is no instance of a RowKernel but {kernel!r}"
+        raise ValueError(msg)  # noqa: TRY004 - the setting's value is wrong, as with the others
+    return kernel
+
+
+def kernels_of(names: Iterable[str] | None) -> tuple[RowKernel, ...]:
     """Make the indicators that a setting names, in its order; the default ones for None.
 
     Raises
@@ -171,12 +190,12 @@ def kernels_of(names: Iterable[str] | None) -> tuple[BarKernel, ...]:
     return kernels
 
 
-def columns(kernels: Iterable[BarKernel] = DEFAULT) -> tuple[str, ...]:
+def columns(kernels: Iterable[RowKernel] = DEFAULT) -> tuple[str, ...]:
     """Name all output columns, in the order in which a bank of these kernels gives them."""
     return tuple(column for kernel in kernels for column in kernel.outputs)
 
 
-def reference_page(kernels: Iterable[BarKernel] = DEFAULT) -> str:
+def reference_page(kernels: Iterable[RowKernel] = DEFAULT) -> str:
     """Write the reference of the indicators as Markdown, from the kernels and their docstrings."""
     sections = ["# Indicators"]
     for kernel in kernels:

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load4,
     save4,
@@ -94,7 +94,7 @@ def _stochastic(
 
 
 @dataclass(frozen=True, slots=True)
-class Stochastic(BarKernel):
+class Stochastic(RowKernel):
     """Slow stochastic oscillator, from 0 to 100: where the close stands in the range of the bars.
 
     ``100 * (close - lowest) / (highest - lowest)`` over the lows and highs of the last ``window``
@@ -163,7 +163,7 @@ def _williams(
 
 
 @dataclass(frozen=True, slots=True)
-class WilliamsR(BarKernel):
+class WilliamsR(RowKernel):
     """Williams %R, from -100 to 0: how far the close is below the highest high.
 
     ``-100 * (highest - close) / (highest - lowest)`` over the last ``window`` bars, 0 where the two
@@ -262,7 +262,7 @@ def _stochrsi(
 
 
 @dataclass(frozen=True, slots=True)
-class StochRsi(BarKernel):
+class StochRsi(RowKernel):
     """Stochastic RSI, from 0 to 100: where the RSI stands in its own range.
 
     ``k = 100 * (rsi - lowest) / (highest - lowest)`` of the RSIs of the last ``window`` bars, ``d``

@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load2,
     load4,
@@ -68,7 +68,7 @@ def _rsi(
 
 
 @dataclass(frozen=True, slots=True)
-class Rsi(BarKernel):
+class Rsi(RowKernel):
     """Relative strength index of Wilder, from 0 to 100.
 
     ``100 * gain / (gain + loss)``, where gain and loss are Wilder's averages,
@@ -136,7 +136,7 @@ def _cmo(
 
 
 @dataclass(frozen=True, slots=True)
-class Cmo(BarKernel):
+class Cmo(RowKernel):
     """Chande momentum oscillator, from -100 to 100.
 
     ``100 * (gain - loss) / (gain + loss)`` with Wilder's averages of the rises and of the falls,
@@ -217,7 +217,7 @@ def _mfi(
 
 
 @dataclass(frozen=True, slots=True)
-class Mfi(BarKernel):
+class Mfi(RowKernel):
     """Money flow index, from 0 to 100: an RSI of what was traded.
 
     ``100 * rising / (rising + falling)``: the sums over ``window`` bars of the typical price
@@ -287,7 +287,7 @@ def _tsi(
 
 
 @dataclass(frozen=True, slots=True)
-class Tsi(BarKernel):
+class Tsi(RowKernel):
     """True strength index, from -100 to 100.
 
     ``100 * ema(fast) of ema(slow) of the change / the same of the absolute change``, each average

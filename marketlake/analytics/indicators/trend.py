@@ -10,7 +10,7 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.indicators.base import (
-    BarKernel,
+    RowKernel,
     averaged,
     load3,
     load4,
@@ -100,7 +100,7 @@ def _beyond(
 
 
 @dataclass(frozen=True, slots=True)
-class Psar(BarKernel):
+class Psar(RowKernel):
     """Parabolic stop and reverse of Wilder, in the unit of the price.
 
     Each bar, ``sar += factor * (extreme - sar)``, kept out of the range of the last two bars; when
@@ -187,7 +187,7 @@ def _supertrend(
 
 
 @dataclass(frozen=True, slots=True)
-class SuperTrend(BarKernel):
+class SuperTrend(RowKernel):
     """SuperTrend: a band of the true range that only tightens, until the close crosses it.
 
     Bands ``(high + low) / 2 ± multiple * atr(period)``, Wilder's; the upper one only falls, unless

@@ -9,7 +9,7 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel, averaged, load3, save3
+from marketlake.analytics.indicators.base import RowKernel, averaged, load3, save3
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     RANGE_HEADER,
@@ -69,7 +69,7 @@ def _atr(
 
 
 @dataclass(frozen=True, slots=True)
-class Atr(BarKernel):
+class Atr(RowKernel):
     """Average true range of Wilder, in the unit of the price.
 
     True range: ``max(high, last close) - min(low, last close)``; the first bar has none. The
@@ -119,7 +119,7 @@ def _natr(
 
 
 @dataclass(frozen=True, slots=True)
-class Natr(BarKernel):
+class Natr(RowKernel):
     """Average true range of Wilder in percent of the close.
 
     ``100 * atr / close``, 0 where the close is 0. Source: TA-Lib ``NATR``. Warm-up: ``period``
@@ -184,7 +184,7 @@ def _ulcer(
 
 
 @dataclass(frozen=True, slots=True)
-class Ulcer(BarKernel):
+class Ulcer(RowKernel):
     """Ulcer index, in percent: how deep and how long the close has been below its highest.
 
     Root of the mean over ``window`` bars of the squared drawdown

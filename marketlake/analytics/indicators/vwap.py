@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import BarKernel
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.windows import (
     PAIR_HEADER,
@@ -77,7 +77,7 @@ def _rolling_vwap(
 
 
 @dataclass(frozen=True, slots=True)
-class RollingVwap(BarKernel):
+class RollingVwap(RowKernel):
     """Volume-weighted average price of the last ``window`` bars.
 
     ``sum(traded) / sum(volume)``, a bar having traded its ``quote_volume`` where that is finite,
@@ -138,7 +138,7 @@ def _session_vwap(
 
 
 @dataclass(frozen=True, slots=True)
-class SessionVwap(BarKernel):
+class SessionVwap(RowKernel):
     """Volume-weighted average price since midnight UTC, by the bars' open time.
 
     ``sum(traded) / sum(volume)`` over the bars of the day so far, a bar having traded its

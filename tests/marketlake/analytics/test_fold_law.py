@@ -196,3 +196,16 @@ def test_warm_up_is_as_long_as_stated(kernel):
     _, out = fold(kernel, kernel.initial(), *(bars[name] for name in kernel.inputs))
     assert np.isnan(out[:, : kernel.warm_up]).all()
     assert np.isfinite(out[:, kernel.warm_up :]).all()
+
+
+def test_a_bank_over_a_long_column_is_the_same_in_chunks():
+    bank = IndicatorBank()
+    series, bars = bars_with_holes(17, 20_000)
+    whole, cut = (initial_states(bank.initial(), SERIES) for _ in range(2))
+    expected = bank.step(whole, series, bars)
+    parts = [
+        bank.step(cut, series[i : i + 700], {name: c[i : i + 700] for name, c in bars.items()})
+        for i in range(0, 20_000, 700)
+    ]
+    assert np.concatenate(parts, axis=1).tobytes() == expected.tobytes()
+    assert cut.tobytes() == whole.tobytes()

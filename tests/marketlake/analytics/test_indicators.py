@@ -10,6 +10,7 @@ import pytest
 from marketlake.analytics.indicators.adaptive import Hma, Kama
 from marketlake.analytics.indicators.averages import Ema, Sma
 from marketlake.analytics.indicators.bands import Bollinger
+from marketlake.analytics.indicators.bank import IndicatorBank
 from marketlake.analytics.indicators.convergence import Macd, Ppo
 from marketlake.analytics.indicators.directional import Adx
 from marketlake.analytics.indicators.estimators import YangZhang
@@ -27,7 +28,7 @@ from marketlake.analytics.indicators.registry import (
 from marketlake.analytics.indicators.strength import Rsi
 from marketlake.analytics.indicators.trend import Psar
 from marketlake.analytics.indicators.vwap import RollingVwap, SessionVwap
-from marketlake.analytics.kernel import Kernel, fold
+from marketlake.analytics.kernel import Kernel, fold, initial_states
 
 from .bar_samples import random_walk
 
@@ -178,6 +179,54 @@ def test_a_setting_that_names_no_indicator_is_refused_in_one_line(names, message
     with pytest.raises(ValueError, match=message) as refusal:
         kernels_of(names)
     assert "\n" not in str(refusal.value)
+
+
+OWN = '''
+"""An indicator of a user."""
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+from numba import njit
+from marketlake.analytics.indicators.base import RowKernel
+
+@njit
+def _highest(states, word, series, close, out, row):
+    for i in range(series.size):
+        x, k = close[i], series[i]
+        if math.isfinite(x):
+            states[k, word] = max(states[k, word], x)
+        out[row, i] = states[k, word] if math.isfinite(x) else math.nan
+
+@dataclass(frozen=True, slots=True)
+class Highest(RowKernel):
+    """Highest close so far."""
+    base: ClassVar = "highest"
+    inputs: ClassVar = ("close",)
+    loop: ClassVar = staticmethod(_highest)
+    width: ClassVar = 1
+    warm_up: ClassVar = 0
+
+HIGHEST = Highest()
+'''
+
+
+def test_an_indicator_of_a_users_own_is_named_by_its_module(tmp_path, monkeypatch):
+    (tmp_path / "my_indicators.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    kernels = kernels_of(["sma_2", "my_indicators:HIGHEST"])
+    bank = IndicatorBank(kernels)
+    assert bank.columns == ("sma_2", "highest")
+    states = initial_states(bank.initial(), 1)
+    out = bank.step(states, np.zeros(3, np.int64), {"close": np.array([1.0, 3.0, 2.0])})
+    np.testing.assert_array_equal(out, [[np.nan, 2.0, 2.5], [1.0, 3.0, 3.0]])
+    assert "Highest close so far." in reference_page(kernels)
+    for name, message in (
+        ("no_such_module:X", "^no indicator 'no_such_module:X': No module named"),
+        ("my_indicators:X", "has no attribute 'X'"),
+        ("my_indicators:Highest", "is no instance of a RowKernel"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kernels_of([name])
 
 
 def test_reference_page_has_a_section_for_each_indicator():
