@@ -57,7 +57,7 @@ class BarSettings(_Section):
 
     intervals: tuple[Interval, ...] = ("1s", "1m")
     """Bars in ``gold/bars``; each but the first is derived from the one before."""
-    anomaly_intervals: tuple[Interval, ...] = ("1s", "1m")
+    anomaly_intervals: tuple[Interval, ...] = ("1m",)
     """Built bars on which anomalies are looked for."""
 
     @model_validator(mode="after")
