@@ -19,9 +19,9 @@ from pydantic.fields import FieldInfo
 
 from marketlake.analytics.indicators.registry import reference_page
 from marketlake.contracts.tables import (
-    GOLD_MARKET_SUMMARY,
     STATE_FOLDS,
     STREAM_TABLES,
+    SUMMARY_TABLES,
     Table,
 )
 from marketlake.contracts.venues import MARKETS, VENUES
@@ -38,7 +38,7 @@ _LIMITS: Final = MappingProxyType(
 def tables_page() -> str:
     """Write the page of all tables: key, partitions, columns."""
     by_layer: dict[str, list[Table]] = {}
-    for table in (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS):
+    for table in (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS):
         by_layer.setdefault(table.layer, []).append(table)
     tables = [table for listed in by_layer.values() for table in listed]
     overview = [

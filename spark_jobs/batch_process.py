@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
+import pyarrow.compute as pc
 import typer
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,7 @@ from marketlake.contracts.tables import (
     SILVER_QUARANTINE,
     STATE_FOLDS,
     STREAM_TABLES,
+    SUMMARY_TABLES,
 )
 from marketlake.lake.datafiles import DataFile, DataFileWriter
 from marketlake.lake.delta import DeltaTables
@@ -90,7 +92,7 @@ class DailyJob:
                 "or name files by --input"
             )
         self._tables = DeltaTables(
-            self.storage, (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS)
+            self.storage, (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS)
         )
         if environment.under_spark_submit():
             # A cluster takes a program that never starts its session for one that failed.
@@ -177,17 +179,22 @@ class DailyJob:
         }
 
     def _summary(self) -> dict[str, int]:
-        writer = DataFileWriter(self.storage, GOLD_MARKET_SUMMARY, f"day-{self._day}")
-        by_market = market_summary(self._lake, self._day)
-        if not by_market:
+        tables = market_summary(self._lake, self._day)
+        if not tables[GOLD_MARKET_SUMMARY.path].num_rows:
             raise JobError(
                 f"lake {self._lake} has no 1m bars on {self._day}; see the days there are: "
                 f'marketlake sql --lake {self._lake} "select distinct date from gold.bars"'
             )
-        for market, rows in by_market.items():
-            writer.add((market, self._day.isoformat()), rows)
-        path = GOLD_MARKET_SUMMARY.path
-        return {path: self._replace(path, writer.close(), self._files_of_day(path))}
+        written = {}
+        for table in SUMMARY_TABLES:
+            rows = tables[table.path]
+            writer = DataFileWriter(self.storage, table, f"day-{self._day}")
+            for market in sorted(set(rows["market"].to_pylist())):
+                part = rows.filter(pc.equal(rows["market"], market))
+                writer.add((market, self._day.isoformat()), part.select(table.file_schema.names))
+            files, path = writer.close(), table.path
+            written[path] = self._replace(path, files, self._files_of_day(path))
+        return written
 
     def _files_of_day(self, path: str) -> list[DataFile]:
         return self._tables.files_of_day(path, self._day.isoformat())

@@ -10,7 +10,7 @@ from typing import Final
 from pyspark.sql import DataFrame, SparkSession
 
 from marketlake.contracts.control import Control, changes_lanes
-from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
+from marketlake.contracts.tables import STATE_FOLDS, STREAM_TABLES, SUMMARY_TABLES
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
@@ -71,7 +71,7 @@ class Pipeline:
         self._manifests = Manifests(self.storage, PIPELINE)
         self._tables = DeltaTables(
             self.storage,
-            (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS),
+            (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS),
         )
         self._lock = threading.Lock()
         self._known_inputs = known_inputs

@@ -447,12 +447,45 @@ GOLD_MARKET_SUMMARY: Final = Table(
         _c("trade_count", LONG, "trades of the day", null=True),
         _c("anomaly_count", LONG, "anomalies that began that day"),
         _c("best_net_bps", DOUBLE, "best net spread seen with this instrument", null=True),
+        _c("poc_price", DOUBLE, "middle of the 10 bps of price with most volume", null=True),
+        _c("value_area_low", DOUBLE, "lower edge of the 70 % of the volume around it", null=True),
+        _c("value_area_high", DOUBLE, "upper edge of it", null=True),
+        _c("busiest_hour", LONG, "hour (UTC) with most volume, the first on a tie", null=True),
+        _c("busiest_hour_share", DOUBLE, "its part of the day's volume", null=True),
+        _c("absent_minutes", LONG, "minutes without volume between the first and the last with"),
+        _c("longest_gap_minutes", LONG, "most of them in a row"),
+        _c("lateness_p99_ms", DOUBLE, "received less event time of trades, 99 %", null=True),
+        _c("duplicates", LONG, "messages that were there already"),
+        _c("too_late", LONG, "messages behind the watermark"),
+        _c("refused", LONG, "messages of the day in quarantine, for whatever reason"),
+        _c("stale_s", DOUBLE, "seconds that its feeds were silent while others spoke"),
         _MARKET,
         _DATE,
     ),
     ("venue", "instrument", "date"),
     "One row a venue, instrument and day.",
 )
+
+GOLD_MARKET_LINKS: Final = Table(
+    "gold",
+    "market_links",
+    (
+        _VENUE,
+        _c("other_venue", STRING, "after the first in the alphabet"),
+        _INSTRUMENT,
+        _c("minutes", LONG, "minutes in which both have a return"),
+        _c("correlation", DOUBLE, "of 1m log returns; null below 30 minutes", null=True),
+        _c("lead_minutes", LONG, "by how much venue leads other_venue, -5 to 5", null=True),
+        _c("lead_correlation", DOUBLE, "correlation at that lead", null=True),
+        _MARKET,
+        _DATE,
+    ),
+    ("venue", "other_venue", "instrument", "date"),
+    "One row a pair of venues, instrument and day: who moves with whom, and who goes first.",
+)
+
+SUMMARY_TABLES: Final = (GOLD_MARKET_SUMMARY, GOLD_MARKET_LINKS)
+"""Tables of the daily job."""
 
 STATE_FOLDS: Final = Table(
     "state",

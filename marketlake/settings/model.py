@@ -60,7 +60,7 @@ class BarSettings(_Section):
 
     intervals: tuple[Interval, ...] = ("1s", "1m")
     """Bars in ``gold/bars``; each but the first is derived from the one before."""
-    anomaly_intervals: tuple[Interval, ...] = ("1s", "1m")
+    anomaly_intervals: tuple[Interval, ...] = ("1m",)
     """Built bars on which anomalies are looked for."""
 
     @model_validator(mode="after")
@@ -114,6 +114,12 @@ class AnomalySettings(_Section):
     """The same of the robust detector."""
     max_run_bars: int = Field(60, ge=1)
     """A longer run is cut, so that it is seen while it lasts."""
+    venue_enter_score: float = Field(8.0, gt=0)
+    """Excursion, over its usual size, at which a listing is compared with other venues."""
+    venue_min_move_bps: float = Field(50.0, gt=0)
+    """Least excursion of which that is done."""
+    venue_tiny_volume: float = Field(0.05, ge=0)
+    """Part of the usual volume of a bar up to which a price away from the others is a bad print."""
     silence_factor: float = Field(15.0, gt=1)
     """A feed is silent once it paused this many times its usual pause …"""
     min_silence_ms: int = Field(10_000, ge=1)

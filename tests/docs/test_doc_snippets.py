@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marketlake.contracts.tables import GOLD_MARKET_SUMMARY, STATE_FOLDS, STREAM_TABLES
+from marketlake.contracts.tables import STATE_FOLDS, STREAM_TABLES, SUMMARY_TABLES
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
@@ -30,7 +30,7 @@ def _snippets(kind: str) -> list:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty lake in it."""
     folder = tmp_path_factory.mktemp("docs")
-    tables = (*STREAM_TABLES, GOLD_INDICATORS, GOLD_MARKET_SUMMARY, STATE_FOLDS)
+    tables = (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS)
     DeltaTables(Storage(str(folder / "lake")), tables).create_all()
     return folder
 

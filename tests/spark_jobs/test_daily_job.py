@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
-from datetime import date
-from itertools import pairwise
+from datetime import UTC, date, datetime
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -160,7 +162,10 @@ def summary_by_hand(lake: Path, day: date) -> dict[tuple[str, str], dict[str, An
 def test_the_summary_is_what_plain_python_makes_of_gold(lake: Path):
     result = DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False)
     expected = summary_by_hand(lake, AFTER)
-    assert result.written == {"gold/market_summary": len(expected)}
+    links = links_by_hand(lake, AFTER)
+    assert result.written == {
+        "gold/market_summary": len(expected), "gold/market_links": len(links),
+    }  # fmt: skip
     summary = open_lake(str(lake)).sql("SELECT * FROM gold.market_summary")
     rows = [dict(zip(summary.columns, row, strict=True)) for row in summary.fetchall()]
     assert {row["date"] for row in rows} == {AFTER}
@@ -173,6 +178,108 @@ def test_the_summary_is_what_plain_python_makes_of_gold(lake: Path):
                 row["instrument"],
                 name,
             )
+
+
+def links_by_hand(lake: Path, day: date) -> dict[tuple[str, str, str], pd.Series]:
+    """Correlations of the returns of a minute, by lead, in pandas."""
+    bars = rows_of(lake, "gold.bars", day)
+    bars = bars[(bars["interval"] == "1m") & (bars["volume"] > 0)]
+    first = bars.groupby(["venue", "instrument"])["origin"].transform("min")
+    closes = bars[bars["origin"] == first].set_index("open_time")
+    out = {}
+    for instrument, own in closes.groupby("instrument"):
+        wide = own.pivot_table(index="open_time", columns="venue", values="close")
+        grid = pd.date_range(wide.index.min(), wide.index.max(), freq="min")
+        returns = np.log(wide.reindex(grid)).diff()
+        for one, other in combinations(sorted(wide.columns), 2):
+            out[one, other, instrument] = pd.Series(
+                {
+                    lead: returns[one].corr(returns[other].shift(-lead), min_periods=30)
+                    for lead in range(-5, 6)
+                }
+            )
+    return out
+
+
+def test_the_links_are_what_pandas_makes_of_the_minutes(lake: Path):
+    DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False)
+    expected = links_by_hand(lake, AFTER)
+    rows = rows_of(lake, "gold.market_links", AFTER)
+    assert len(rows) == len(expected) > 0
+    for row in rows.to_dict("records"):
+        by_lead = expected[row["venue"], row["other_venue"], row["instrument"]]
+        assert row["correlation"] == pytest.approx(by_lead[0], rel=1e-9, nan_ok=True)
+        if by_lead.notna().any():
+            best = by_lead.abs().max()
+            assert abs(row["lead_correlation"]) == pytest.approx(best, rel=1e-9)
+            assert abs(by_lead[row["lead_minutes"]]) == pytest.approx(best, rel=1e-9)
+        else:
+            assert pd.isna(row["lead_minutes"])
+
+
+def quality_by_hand(lake: Path, day: date, key: tuple[str, str]) -> dict[str, Any]:
+    """What silver, quarantine and anomalies tell of one instrument on one venue."""
+    connection = open_lake(str(lake))
+    trades = rows_of(lake, "silver.trades", day)
+    own = trades[(trades["venue"] == key[0]) & (trades["instrument"] == key[1])]
+    delays = sorted(
+        ((own["received_time"] - own["event_time"]) / pd.Timedelta(milliseconds=1)).dropna()
+    )
+    refused = [
+        reasons
+        for venue, instrument, reasons, value in connection.sql(
+            "SELECT venue, instrument, reasons, value FROM silver.quarantine"
+        ).fetchall()
+        if (venue, instrument) == key and day_of(value) == day
+    ]
+    silent = rows_of(lake, "gold.anomalies", day)
+    silent = silent[
+        (silent["kind"] == "stale_feed")
+        & (silent["venue"] == key[0])
+        & (silent["instrument"] == key[1])
+    ]
+    return {
+        "lateness_p99_ms": delays[math.ceil(0.99 * len(delays)) - 1] if delays else None,
+        "refused": len(refused),
+        "duplicates": sum("duplicate" in reasons for reasons in refused),
+        "too_late": sum("too_late" in reasons for reasons in refused),
+        "stale_s": (silent["end_time"] - silent["event_time"]).dt.total_seconds().sum(),
+    }
+
+
+def day_of(value: bytes) -> date | None:
+    """The UTC day of the event in a message, if it has one."""
+    try:
+        time_us = json.loads(value)["event_time_us"]
+        return datetime.fromtimestamp(time_us / 1e6, UTC).date()
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def test_data_quality_and_gaps_are_those_of_the_rows(lake: Path):
+    DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False)
+    rows = rows_of(lake, "gold.market_summary", AFTER).to_dict("records")
+    bars = rows_of(lake, "gold.bars", AFTER)
+    for row in rows:
+        key = row["venue"], row["instrument"]
+        for name, value in quality_by_hand(lake, AFTER, key).items():
+            if value is None:
+                assert pd.isna(row[name])
+            else:
+                assert row[name] == pytest.approx(value, rel=1e-9), (key, name)
+        own = bars[(bars["venue"] == key[0]) & (bars["instrument"] == key[1])]
+        own = own[(own["interval"] == "1m") & (own["volume"] > 0)]
+        own = own[own["origin"] == own["origin"].min()]
+        minutes = sorted({int(t.timestamp()) // 60 for t in own["open_time"]})
+        absent = [b - a - 1 for a, b in pairwise(minutes)]
+        assert row["absent_minutes"] == sum(absent)
+        assert row["longest_gap_minutes"] == max(absent, default=0)
+        by_hour = own.groupby(own["open_time"].dt.hour)["volume"].sum()
+        assert row["busiest_hour"] == by_hour.idxmax()
+        assert row["busiest_hour_share"] == pytest.approx(by_hour.max() / by_hour.sum())
+        assert row["low"] * (1 - 1e-3) <= row["value_area_low"] <= row["poc_price"]
+        assert row["poc_price"] <= row["value_area_high"] <= row["high"] * (1 + 1e-3)
+    assert sum(row["duplicates"] for row in rows) > 0
 
 
 def test_the_summary_again_replaces_itself(lake: Path):

@@ -152,8 +152,8 @@ class CrossVenueMoves:
     ============== ==============================================================================
 
     The **others** are listings of the same thing on other venues, with a traded bar in
-    ``max_age_us``: in the same quote currency if there are any, else in any, as values in one
-    currency; a price in USDC is then not one in USD. Without others nothing is said.
+    ``max_age_us``: in the same quote currency if there are any, else in any, as values in
+    dollars; a price in USDC is not one in USD. Without others nothing is said.
 
     How much **traded out there** is told by the vwap where it is known: of a bar between 100 and
     90 with vwap 99.9, at most a hundredth traded at 90. Where it is not known, all of the bar's

@@ -39,7 +39,7 @@ WIDTH: Final = EPISODE + 17
 OUT_WORDS: Final = 12
 MARKET_MOVE, BAD_PRINT, VENUE_MOVE = range(3)
 
-# Rows of what the listings show, each followed by the same as a value in the anchor currency: the
+# Rows of what the listings show, each followed by the same as a value in dollars: the
 # close and the slow mean before this moment and the peg, then low, high and close in it (the last
 # close where there is no bar). The first three are what an episode may be measured from.
 BEFORE, SLOW, PEG, LOW, HIGH, NOW = range(0, 12, 2)

@@ -18,8 +18,8 @@ DOLLARS: Final = frozenset(
     {"USD", "USDT", "USDC", "BUSD", "DAI", "FDUSD", "TUSD", "USDP", "GUSD", "PYUSD"}
 )
 """Currencies that are meant to be worth one US dollar."""
-_ANCHORS: Final = ("USD", "USDT", "USDC", "EUR")
-"""What values are counted in: the first of these that any listing is quoted in."""
+_ANCHOR: Final = "USD"
+"""What values are counted in. Always the same: it must not depend on who was met so far."""
 
 
 class Listings(NamedTuple):
@@ -40,7 +40,7 @@ class Listings(NamedTuple):
     money, money_base, money_quote : int64[m]
         Spot listings of money against money, and the codes of both currencies.
     anchor : int
-        Currency that values are counted in; -1 without any.
+        The US dollar, which values are counted in.
     currencies : int
     """
 
@@ -81,7 +81,8 @@ def build_listings(
         and QUOTE_ASSETS.get(i.base) in _MONEY
         and QUOTE_ASSETS.get(i.quote) in _MONEY
     ]
-    names = sorted({i.quote for i in instruments} | {instruments[n].base for n in money})
+    bases = {instruments[n].base for n in money}
+    names = sorted({i.quote for i in instruments} | bases | {_ANCHOR})
     code = {name: c for c, name in enumerate(names)}
     return Listings(
         group=group,
@@ -97,7 +98,7 @@ def build_listings(
         money=np.array(money, np.int64),
         money_base=np.array([code[instruments[n].base] for n in money], np.int64),
         money_quote=np.array([code[instruments[n].quote] for n in money], np.int64),
-        anchor=next((code[name] for name in _ANCHORS if name in code), -1),
+        anchor=code[_ANCHOR],
         currencies=len(names),
     )
 
@@ -124,14 +125,12 @@ def middle(buffer: Float64, count: int) -> float:
 def currency_values(
     listings: Listings, close: Float64, fresh: npt.NDArray[np.bool_], buffer: Float64, out: Float64
 ) -> None:
-    """Value each currency in the anchor, directly or through one more currency; NaN if unknown.
+    """Value each currency in dollars, directly or through one more currency; NaN if unknown.
 
     ``close`` and ``fresh`` are those of all listings. A value is the median over the venues that
     quote it, so that one bad print does not move what others are compared by.
     """
     out[:] = math.nan
-    if listings.anchor < 0:
-        return
     out[listings.anchor] = 1.0
     known = np.empty(listings.currencies)
     for _ in range(2):

@@ -12,16 +12,16 @@ from marketlake.contracts.reasons import Reason, reason_names
 from marketlake.contracts.tables import (
     BRONZE_EVENTS,
     GOLD_BARS,
-    GOLD_MARKET_SUMMARY,
     SILVER_TRADES,
     STATE_FOLDS,
     STREAM_TABLES,
+    SUMMARY_TABLES,
     indicators_table,
 )
 from marketlake.contracts.types import LEVELS, STRINGS
 
 INDICATORS = indicators_table({"sma_20": "mean of 20 closes"})
-TABLES = [*STREAM_TABLES, GOLD_MARKET_SUMMARY, STATE_FOLDS, INDICATORS]
+TABLES = [*STREAM_TABLES, *SUMMARY_TABLES, STATE_FOLDS, INDICATORS]
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.path)
 
 # How Delta and Spark spell what Arrow calls so: https://spark.apache.org/docs, data types.
