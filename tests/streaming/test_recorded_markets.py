@@ -125,9 +125,11 @@ def test_link_opportunities_at_two_bps_are_those_of_brute_force(
     broker, spark, recorded_data, tmp_path
 ):
     folder = recorded_data / "link-books-2021-08-20"
+    # By the best prices; through depth: tests/marketlake/analytics/spreads/test_known_facts.py.
     lake, _ = replayed(
-        broker, spark, folder, tmp_path / "lake", spreads={"uniform_taker_fee_bps": 2.0}
-    )
+        broker, spark, folder, tmp_path / "lake",
+        spreads={"uniform_taker_fee_bps": 2.0, "depth_levels": 1},
+    )  # fmt: skip
     found = {
         time.timestamp(): round(gross, 6)
         for time, gross in lake.sql(

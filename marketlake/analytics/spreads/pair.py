@@ -142,12 +142,13 @@ def price_pair(
 
 @njit(inline="always", **RAW)
 def may_pay(universe: Universe, buy: int, sell: int, market: Market, terms: Terms) -> bool:
-    """Tell by the best prices alone whether a pair needs a look; True where quotes differ.
+    """Tell by the best prices alone whether a pair needs a look; True where they are converted.
 
     Most pairs end here. The margin of 1e-9 keeps out what rounding might decide.
     """
-    if universe.quote[buy] != universe.quote[sell]:
-        return True
+    sold, bought = universe.quote[sell], universe.quote[buy]
+    if sold != bought:
+        return bool(universe.convertible[sold * universe.currencies + bought])
     least_bps = universe.fee_bps[buy] + universe.fee_bps[sell] + terms.min_net_bps
     least_bps += terms.transfer_bps + 2.0 * terms.slippage_bps
     return market.bid[sell] > market.ask[buy] * (1.0 + least_bps / BPS - 1e-9)

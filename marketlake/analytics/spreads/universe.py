@@ -32,6 +32,9 @@ class Universe(NamedTuple):
     converter_start, converters, inverse
         Instruments that turn currency ``a`` into ``b``, at ``a * currencies + b``; ``inverse``
         where the currency sold is the instrument's quote.
+    convertible : bool[currencies ** 2]
+        Whether instruments turn ``a`` into ``b``, directly or by one step, at ``a * currencies +
+        b``; what they quote is another matter.
     money : int64[...]
         Codes of the currencies that are fiat or stable coins.
     currencies : int64
@@ -48,6 +51,7 @@ class Universe(NamedTuple):
     converter_start: Int64Array
     converters: Int64Array
     inverse: npt.NDArray[np.bool_]
+    convertible: npt.NDArray[np.bool_]
     money: Int64Array
     currencies: int
 
@@ -87,6 +91,7 @@ def build_universe(
     converter_start, order = _group(
         [(pair, position) for position, (pair, _, _) in enumerate(legs)], len(currencies) ** 2
     )
+    moneys = np.array(sorted(currency[a] for a in money), np.int64)
     return (
         Universe(
             base,
@@ -99,11 +104,20 @@ def build_universe(
             converter_start,
             np.array([legs[p][1] for p in order], np.int64),
             np.array([legs[p][2] for p in order], np.bool_),
-            np.array(sorted(currency[a] for a in money), np.int64),
+            _convertible(converter_start, moneys, len(currencies)),
+            moneys,
             len(currencies),
         ),
         currencies,
     )
+
+
+def _convertible(
+    converter_start: Int64Array, money: Int64Array, currencies: int
+) -> npt.NDArray[np.bool_]:
+    direct = (np.diff(converter_start) > 0).reshape(currencies, currencies)
+    by_one_step = (direct[:, money].astype(np.int64) @ direct[money].astype(np.int64)) > 0
+    return (direct | by_one_step).ravel()
 
 
 def _group(pairs: list[tuple[int, int]], groups: int) -> tuple[Int64Array, Int64Array]:

@@ -96,6 +96,8 @@ def test_headline_and_sections_are_there(page: Page) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert "2023-03-11 07:15:00 kraken USDC-USD 1m excursion high −41.5" in page.text
     assert "bars 2, origin venue" in page.text
+    assert "kraken USDT → BTC → ETH → USDT executable 1" in page.text
+    assert "binance BTC-USDT BTC-USDT-PERP 3 5.5 −7.0 5.5 −21.9" in page.text
 
 
 def test_each_figure_has_its_place_and_no_line_is_long(page: Page) -> None:
