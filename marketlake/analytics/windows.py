@@ -117,6 +117,16 @@ def push_sum(
     return 1.0, 0, 0.0, total
 
 
+@njit(**LOOP)
+def to_suffix_pairs(states: Float64, k: int, ring: int, window: int) -> None:
+    """Turn two full blocks into their suffix sums, side by side."""
+    total_x = total_y = 0.0
+    for j in range(ring + window - 1, ring - 1, -1):
+        total_x += states[k, j]
+        total_y += states[k, j + window]
+        states[k, j], states[k, j + window] = total_x, total_y
+
+
 @njit(forceinline=True, **LOOP)
 def push_pair(
     states: Float64, k: int, ring: int, window: int,
@@ -135,11 +145,7 @@ def push_pair(
         total_x = front_x + states[k, ring + pos]
         total_y = front_y + states[k, ring + window + pos]
         return full, pos, front_x, front_y, total_x, total_y
-    total_x = total_y = 0.0
-    for j in range(ring + window - 1, ring - 1, -1):
-        total_x += states[k, j]
-        total_y += states[k, j + window]
-        states[k, j], states[k, j + window] = total_x, total_y
+    to_suffix_pairs(states, k, ring, window)
     return 1.0, 0, 0.0, 0.0, front_x, front_y
 
 

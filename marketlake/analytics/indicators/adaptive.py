@@ -27,49 +27,50 @@ _SLOWEST = 2.0 / (30.0 + 1.0)
 
 @njit(**LOOP)
 def _kama(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: [full; pos; front of the sum of changes; average; whether a close was taken; ring of
     # changes; ring of closes]. The close `window` bars old stands where the newest is written; the
     # very first close stands in the last slot.
     changes = word + _KAMA_HEADER
     closes = changes + window
-    held = -1
-    full, pos, front, average = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, front, average)
-            held = k
-            full, pos, front, average = load_window4(states, k, word)
-        if states[k, word + 4] == 0.0:
-            states[k, word + 4] = 1.0
-            states[k, closes + window - 1] = x
-            continue
-        newest = closes + (pos - 1 if pos > 0 else window - 1)
-        last = states[k, newest]
-        oldest = states[k, closes + pos]
-        before, ready = pos, full
-        full, pos, front, path = push_sum(
-            states, k, changes, window, full, pos, front, abs(x - last)
-        )
-        states[k, closes + before] = x
-        if full == 0.0:
-            continue
-        if ready == 0.0:
-            average = last
-        net = x - oldest
-        ratio = 1.0 if path <= net or path == 0.0 else abs(net / path)
-        smoothing = ratio * (_FASTEST - _SLOWEST) + _SLOWEST
-        average += smoothing * smoothing * (x - average)
-        out[row, i] = average
-    if held >= 0:
-        save_window4(states, held, word, full, pos, front, average)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, front, average = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            if states[k, word + 4] == 0.0:
+                states[k, word + 4] = 1.0
+                states[k, closes + window - 1] = x
+                continue
+            newest = closes + (pos - 1 if pos > 0 else window - 1)
+            last = states[k, newest]
+            oldest = states[k, closes + pos]
+            before, ready = pos, full
+            full, pos, front, path = push_sum(
+                states, k, changes, window, full, pos, front, abs(x - last)
+            )
+            states[k, closes + before] = x
+            if full == 0.0:
+                continue
+            if ready == 0.0:
+                average = last
+            net = x - oldest
+            ratio = 1.0 if path <= net or path == 0.0 else abs(net / path)
+            smoothing = ratio * (_FASTEST - _SLOWEST) + _SLOWEST
+            average += smoothing * smoothing * (x - average)
+            out[row, i] = average
+        save_window4(states, k, word, full, pos, front, average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,14 @@ class Kama(RowKernel):
 
 @njit(**LOOP)
 def _hma(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: three weighted windows: of `window`, of its half, and of its root over the difference.
     half = window // 2
@@ -116,45 +124,35 @@ def _hma(
     root_at = half_at + WEIGHTED_HEADER + half
     weights, half_weights = 0.5 * window * (window + 1.0), 0.5 * half * (half + 1.0)
     root_weights = 0.5 * root * (root + 1.0)
-    held = -1
-    full, pos, plain, weighted = 0.0, 0, 0.0, 0.0
-    half_full, half_pos, half_plain, half_weighted = 0.0, 0, 0.0, 0.0
-    root_full, root_pos, root_plain, root_weighted = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, plain, weighted)
-                save_window4(states, held, half_at, half_full, half_pos, half_plain, half_weighted)
-                save_window4(states, held, root_at, root_full, root_pos, root_plain, root_weighted)
-            held = k
-            full, pos, plain, weighted = load_window4(states, k, word)
-            half_full, half_pos, half_plain, half_weighted = load_window4(states, k, half_at)
-            root_full, root_pos, root_plain, root_weighted = load_window4(states, k, root_at)
-        full, pos, plain, weighted, slow = push_weighted(
-            states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
-        )
-        half_full, half_pos, half_plain, half_weighted, fast = push_weighted(
-            states, k, half_at + WEIGHTED_HEADER, half,
-            half_full, half_pos, half_plain, half_weighted, x,
-        )  # fmt: skip
-        if full == 0.0:
-            continue
-        root_full, root_pos, root_plain, root_weighted, total = push_weighted(
-            states, k, root_at + WEIGHTED_HEADER, root,
-            root_full, root_pos, root_plain, root_weighted,
-            2.0 * (fast / half_weights) - slow / weights,
-        )  # fmt: skip
-        if root_full > 0.0:
-            out[row, i] = total / root_weights
-    if held >= 0:
-        save_window4(states, held, word, full, pos, plain, weighted)
-        save_window4(states, held, half_at, half_full, half_pos, half_plain, half_weighted)
-        save_window4(states, held, root_at, root_full, root_pos, root_plain, root_weighted)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, plain, weighted = load_window4(states, k, word)
+        half_full, half_pos, half_plain, half_weighted = load_window4(states, k, half_at)
+        root_full, root_pos, root_plain, root_weighted = load_window4(states, k, root_at)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            full, pos, plain, weighted, slow = push_weighted(
+                states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
+            )
+            half_full, half_pos, half_plain, half_weighted, fast = push_weighted(
+                states, k, half_at + WEIGHTED_HEADER, half,
+                half_full, half_pos, half_plain, half_weighted, x,
+            )  # fmt: skip
+            if full == 0.0:
+                continue
+            root_full, root_pos, root_plain, root_weighted, total = push_weighted(
+                states, k, root_at + WEIGHTED_HEADER, root,
+                root_full, root_pos, root_plain, root_weighted,
+                2.0 * (fast / half_weights) - slow / weights,
+            )  # fmt: skip
+            if root_full > 0.0:
+                out[row, i] = total / root_weights
+        save_window4(states, k, word, full, pos, plain, weighted)
+        save_window4(states, k, half_at, half_full, half_pos, half_plain, half_weighted)
+        save_window4(states, k, root_at, root_full, root_pos, root_plain, root_weighted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,29 +32,30 @@ from marketlake.analytics.windows import (
 
 @njit(**LOOP)
 def _sma(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: a window of sums, as `windows` lays it out.
-    held = -1
-    full, pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window3(states, held, word, full, pos, front)
-            held = k
-            full, pos, front = load_window3(states, k, word)
-        full, pos, front, total = push_sum(
-            states, k, word + SUM_HEADER, window, full, pos, front, x
-        )
-        if full > 0.0:
-            out[row, i] = total / window
-    if held >= 0:
-        save_window3(states, held, word, full, pos, front)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, front = load_window3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            full, pos, front, total = push_sum(
+                states, k, word + SUM_HEADER, window, full, pos, front, x
+            )
+            if full > 0.0:
+                out[row, i] = total / window
+        save_window3(states, k, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +87,32 @@ class Sma(RowKernel):
 
 @njit(**LOOP)
 def _ema(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    span: int,
 ) -> None:
     # State: [closes taken, up to span; their sum until then, the average after].
     alpha = 2.0 / (span + 1.0)
-    held = -1
-    taken, average = 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, taken, average)
-            held = k
-            taken, average = load2(states, k, word)
-        average = averaged(taken, average, x, span, alpha)
-        if taken < span:
-            taken += 1.0
-            if taken < span:
+    for run in range(series.size):
+        k = series[run]
+        taken, average = load2(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
                 continue
-        out[row, i] = average
-    if held >= 0:
-        save2(states, held, word, taken, average)
+            average = averaged(taken, average, x, span, alpha)
+            if taken < span:
+                taken += 1.0
+                if taken < span:
+                    continue
+            out[row, i] = average
+        save2(states, k, word, taken, average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +145,31 @@ class Ema(RowKernel):
 
 @njit(**LOOP)
 def _wma(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: a window of weighted sums: [full; pos; plain front; weighted front; ring].
     weights = 0.5 * window * (window + 1.0)
-    held = -1
-    full, pos, plain, weighted = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, plain, weighted)
-            held = k
-            full, pos, plain, weighted = load_window4(states, k, word)
-        full, pos, plain, weighted, total = push_weighted(
-            states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
-        )
-        if full > 0.0:
-            out[row, i] = total / weights
-    if held >= 0:
-        save_window4(states, held, word, full, pos, plain, weighted)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, plain, weighted = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            full, pos, plain, weighted, total = push_weighted(
+                states, k, word + WEIGHTED_HEADER, window, full, pos, plain, weighted, x
+            )
+            if full > 0.0:
+                out[row, i] = total / weights
+        save_window4(states, k, word, full, pos, plain, weighted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def _bollinger(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     out: Float64,
     row: int,
@@ -41,41 +42,35 @@ def _bollinger(
     means = word + MOMENTS_HEADER
     m2s = means + window
     one = 1.0 / window
-    held = -1
-    full, pos, front, front_m2 = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, front, front_m2)
-            held = k
-            full, pos, front, front_m2 = load_window4(states, k, word)
-        states[k, means + pos] = x
-        pos += 1
-        if pos == window:
-            to_suffix_moments(states, k, means, window)
-            full, pos, front, front_m2 = 1.0, 0, 0.0, 0.0
-            mean, m2 = states[k, means], states[k, m2s]
-        else:
-            delta = x - front
-            front += delta * (1.0 / pos)
-            front_m2 += delta * (x - front)
-            suffix = states[k, means + pos]
-            gap = front - suffix
-            part = pos * one
-            mean = suffix + gap * part
-            m2 = states[k, m2s + pos] + (front_m2 + gap * gap * (part * (window - pos)))
-        if full > 0.0:
-            band = deviations * math.sqrt(m2 * one)
-            out[row, i] = mean + band
-            out[row + 1, i] = mean
-            out[row + 2, i] = mean - band
-    if held >= 0:
-        save_window4(states, held, word, full, pos, front, front_m2)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, front, front_m2 = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            states[k, means + pos] = x
+            pos += 1
+            if pos == window:
+                to_suffix_moments(states, k, means, window)
+                full, pos, front, front_m2 = 1.0, 0, 0.0, 0.0
+                mean, m2 = states[k, means], states[k, m2s]
+            else:
+                delta = x - front
+                front += delta * (1.0 / pos)
+                front_m2 += delta * (x - front)
+                suffix = states[k, means + pos]
+                gap = front - suffix
+                part = pos * one
+                mean = suffix + gap * part
+                m2 = states[k, m2s + pos] + (front_m2 + gap * gap * (part * (window - pos)))
+            if full > 0.0:
+                band = deviations * math.sqrt(m2 * one)
+                out[row, i] = mean + band
+                out[row + 1, i] = mean
+                out[row + 2, i] = mean - band
+        save_window4(states, k, word, full, pos, front, front_m2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +111,7 @@ def _keltner(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -129,32 +125,26 @@ def _keltner(
     # have their values.
     alpha, wilder = 2.0 / (span + 1.0), 1.0 / period
     ready = max(span, period + 1)
-    held = -1
-    taken, last, middle, true_range = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x = high[i], low[i], close[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(top + bottom + x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, last, middle, true_range)
-            held = k
-            taken, last, middle, true_range = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, ready)
-        middle = averaged(before, middle, x, span, alpha)
-        if before > 0.0:
-            spread = (max(last, top)) - (min(last, bottom))
-            true_range = averaged(before - 1.0, true_range, spread, period, wilder)
-        last = x
-        if taken >= ready:
-            out[row, i] = middle + multiple * true_range
-            out[row + 1, i] = middle
-            out[row + 2, i] = middle - multiple * true_range
-    if held >= 0:
-        save4(states, held, word, taken, last, middle, true_range)
+    for run in range(series.size):
+        k = series[run]
+        taken, last, middle, true_range = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x = high[i], low[i], close[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(top + bottom + x):
+                continue
+            before = taken
+            taken = min(before + 1.0, ready)
+            middle = averaged(before, middle, x, span, alpha)
+            if before > 0.0:
+                spread = (max(last, top)) - (min(last, bottom))
+                true_range = averaged(before - 1.0, true_range, spread, period, wilder)
+            last = x
+            if taken >= ready:
+                out[row, i] = middle + multiple * true_range
+                out[row + 1, i] = middle
+                out[row + 2, i] = middle - multiple * true_range
+        save4(states, k, word, taken, last, middle, true_range)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +188,7 @@ def _donchian(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     out: Float64,
@@ -205,27 +196,21 @@ def _donchian(
     window: int,
 ) -> None:
     # State: a window of extremes.
-    held = -1
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(high[i] + low[i]):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, top, bottom)
-            held = k
-            full, pos, top, bottom = load_window4(states, k, word)
-        full, pos, top, bottom, highest, lowest = push_range(
-            states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
-        )
-        if full > 0.0:
-            out[row, i] = highest
-            out[row + 1, i] = 0.5 * (highest + lowest)
-            out[row + 2, i] = lowest
-    if held >= 0:
-        save_window4(states, held, word, full, pos, top, bottom)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, top, bottom = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(high[i] + low[i]):
+                continue
+            full, pos, top, bottom, highest, lowest = push_range(
+                states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
+            )
+            if full > 0.0:
+                out[row, i] = highest
+                out[row + 1, i] = 0.5 * (highest + lowest)
+                out[row + 2, i] = lowest
+        save_window4(states, k, word, full, pos, top, bottom)
 
 
 @dataclass(frozen=True, slots=True)

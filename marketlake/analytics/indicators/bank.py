@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from marketlake.analytics.indicators.base import Loop, RowKernel, loop_column, loop_rows
+from marketlake.analytics.indicators.base import Loop, RowKernel, loop_column, series_runs
 from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.analytics.indicators.registry import columns as columns_of
 from marketlake.analytics.kernel import Float64, Int64, check_states
@@ -100,11 +100,12 @@ class IndicatorBank:
             If a shape, a type or a series number does not fit, or a column is missing; the states
             are then untouched.
         """
-        rows = self._checked_rows(states, series)
-        values = self._values(bars, len(rows))
-        out = np.empty((self._height, len(rows)))
+        runs, starts = self._runs(states, series)
+        count = len(series)
+        values = self._values(bars, count)
+        out = np.empty((self._height, count))
         for loop, word, taken, row, arguments in self._calls:
-            loop(states, word, rows, *[values[j] for j in taken], out, row, *arguments)
+            loop(states, word, runs, starts, *[values[j] for j in taken], out, row, *arguments)
         return out
 
     def peek(self, states: Float64, series: Int64, bars: Mapping[str, Float64]) -> Float64:
@@ -129,16 +130,16 @@ class IndicatorBank:
         ValueError
             As :meth:`step`.
         """
-        rows = self._checked_rows(states, series)
-        return self.step(states[rows], np.arange(len(rows)), bars)
+        self._runs(states, series)
+        return self.step(states[series], np.arange(len(series)), bars)
 
-    def _checked_rows(self, states: Float64, series: Int64) -> Int64:
+    def _runs(self, states: Float64, series: Int64) -> tuple[Int64, Int64]:
         if not states.flags.carray or states.dtype != np.float64 or states.ndim != 2:
             check_states("the bank", states, self.width)
             raise ValueError("the bank needs states that lie row after row in memory")
         if states.shape[1] != self.width:
             check_states("the bank", states, self.width)
-        return loop_rows("the bank", series, len(states))
+        return series_runs("the bank", series, len(states))
 
     def _values(self, bars: Mapping[str, Float64], count: int) -> list[Float64]:
         try:

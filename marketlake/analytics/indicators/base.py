@@ -1,10 +1,13 @@
 """What kernels with parameters have in common: names made of them, and one way to be run.
 
 They are the indicators, over bars, and the microstructure, over quotes and trades. A compiled loop
-of one has the arguments ``(states, word, series, *inputs, out, row,
-*parameters)``: it owns the words of ``states[k]`` from ``word`` on and fills the rows of ``out``
-from ``row`` on. So a bank hands the same two matrices to all of its kernels, and nothing is
-sliced, copied or compiled twice.
+of one has the arguments ``(states, word, series, starts, *inputs, out, row, *parameters)``: it owns
+the words of ``states[k]`` from ``word`` on and fills the rows of ``out`` from ``row`` on. So a bank
+hands the same two matrices to all of its kernels, and nothing is sliced, copied or compiled twice.
+
+Rows come in runs of one series: run ``j`` is of ``series[j]``, from row ``starts[j]`` up to
+``starts[j + 1]``. A loop reads the state of a series where a run begins, writes it where it ends,
+and has it in registers in between.
 """
 
 from __future__ import annotations
@@ -99,12 +102,12 @@ class RowKernel(KeyedKernel):
         self, states: Float64, series: Int64, columns: Sequence[Float64], out: Float64
     ) -> None:
         own = np.ascontiguousarray(states)
-        rows = loop_rows(self.name, series, len(states))
+        runs = series_runs(self.name, series, len(states))
         values = (
-            loop_column(self.name, name, column, len(rows))
+            loop_column(self.name, name, column, len(series))
             for name, column in zip(self.inputs, columns, strict=True)
         )
-        type(self).loop(own, 0, rows, *values, out, 0, *self.arguments)
+        type(self).loop(own, 0, *runs, *values, out, 0, *self.arguments)
         if own is not states:
             states[...] = own
 
@@ -123,22 +126,40 @@ def loop_column(name: str, column: str, values: Float64, count: int) -> Float64:
     return values
 
 
-def loop_rows(name: str, series: Int64, count: int) -> Int64:
-    """Give the series numbers likewise, int64, after a check that all are in ``[0, count)``."""
+def series_runs(name: str, series: Int64, count: int) -> tuple[Int64, Int64]:
+    """Cut rows into runs of one series; check that all are in ``[0, count)``.
+
+    Returns
+    -------
+    tuple
+        The series of each run, and where the runs start, with the number of rows as the last.
+    """
     rows = series
     if not (type(rows) is np.ndarray and rows.dtype is _INT64 and rows.flags.carray):
         rows = np.array(rows, dtype=np.int64, order="C")
-    if rows.ndim != 1 or not _within(rows, count):
+    if rows.ndim != 1:
         series_rows(name, rows, count)
-    return rows
+    runs, starts = np.empty(len(rows), np.int64), np.empty(len(rows) + 1, np.int64)
+    found = _cut(rows, count, runs, starts)
+    if found < 0:
+        series_rows(name, rows, count)
+    return runs[:found], starts[: found + 1]
 
 
 @njit(**LOOP)
-def _within(rows: Int64, count: int) -> bool:
-    wrong = 0
+def _cut(rows: Int64, count: int, runs: Int64, starts: Int64) -> int:
+    """Write the runs and their starts; give their number, -1 where a row has no state."""
+    found, held = 0, -1
     for i in range(rows.size):
-        wrong |= (rows[i] < 0) | (rows[i] >= count)
-    return wrong == 0
+        k = rows[i]
+        if k != held:
+            if k < 0 or k >= count:
+                return -1
+            runs[found] = held = k
+            starts[found] = i
+            found += 1
+    starts[found] = rows.size
+    return found
 
 
 def require_at_least(name: str, least: int, **values: int) -> None:

@@ -36,6 +36,7 @@ def _ad(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -44,23 +45,17 @@ def _ad(
     row: int,
 ) -> None:
     # State: [the line].
-    held = -1
-    line = 0.0
-    for i in range(series.size):
-        top, bottom, x, v = high[i], low[i], close[i], volume[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom + x + v):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                states[held, word] = line
-            held = k
-            line = states[k, word]
-        line += _money_flow(top, bottom, x, v)
-        out[row, i] = line
-    if held >= 0:
-        states[held, word] = line
+    for run in range(series.size):
+        k = series[run]
+        line = states[k, word]
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x, v = high[i], low[i], close[i], volume[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom + x + v):
+                continue
+            line += _money_flow(top, bottom, x, v)
+            out[row, i] = line
+        states[k, word] = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +86,7 @@ def _chaikin(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -103,30 +99,24 @@ def _chaikin(
     # State: [bars taken, up to max(fast, slow); the line; its fast average; its slow average].
     fast_alpha, slow_alpha = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
     ready = max(fast, slow)
-    held = -1
-    taken, line, fast_ema, slow_ema = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x, v = high[i], low[i], close[i], volume[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom + x + v):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, line, fast_ema, slow_ema)
-            held = k
-            taken, line, fast_ema, slow_ema = load4(states, k, word)
-        line += _money_flow(top, bottom, x, v)
-        if taken == 0.0:
-            fast_ema = slow_ema = line
-        else:
-            fast_ema += fast_alpha * (line - fast_ema)
-            slow_ema += slow_alpha * (line - slow_ema)
-        taken = min(taken + 1.0, ready)
-        if taken >= ready:
-            out[row, i] = fast_ema - slow_ema
-    if held >= 0:
-        save4(states, held, word, taken, line, fast_ema, slow_ema)
+    for run in range(series.size):
+        k = series[run]
+        taken, line, fast_ema, slow_ema = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x, v = high[i], low[i], close[i], volume[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom + x + v):
+                continue
+            line += _money_flow(top, bottom, x, v)
+            if taken == 0.0:
+                fast_ema = slow_ema = line
+            else:
+                fast_ema += fast_alpha * (line - fast_ema)
+                slow_ema += slow_alpha * (line - slow_ema)
+            taken = min(taken + 1.0, ready)
+            if taken >= ready:
+                out[row, i] = fast_ema - slow_ema
+        save4(states, k, word, taken, line, fast_ema, slow_ema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +153,7 @@ def _cmf(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -173,26 +164,29 @@ def _cmf(
 ) -> None:
     # State: windows of the sums of money flow and of volume.
     at_ring = word + PAIR_HEADER
-    held = -1
-    full, pos, first, second = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x, v = high[i], low[i], close[i], volume[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom + x + v):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, first, second)
-            held = k
-            full, pos, first, second = load_window4(states, k, word)
-        full, pos, first, second, flow, total = push_pair(
-            states, k, at_ring, window, full, pos, first, second, _money_flow(top, bottom, x, v), v
-        )
-        if full > 0.0 and total > 0.0:
-            out[row, i] = flow / total
-    if held >= 0:
-        save_window4(states, held, word, full, pos, first, second)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, first, second = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x, v = high[i], low[i], close[i], volume[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom + x + v):
+                continue
+            full, pos, first, second, flow, total = push_pair(
+                states,
+                k,
+                at_ring,
+                window,
+                full,
+                pos,
+                first,
+                second,
+                _money_flow(top, bottom, x, v),
+                v,
+            )
+            if full > 0.0 and total > 0.0:
+                out[row, i] = flow / total
+        save_window4(states, k, word, full, pos, first, second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,34 +22,35 @@ from marketlake.analytics.kernel import Float64, Int64
 
 @njit(**LOOP)
 def _dema(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    span: int,
 ) -> None:
     # State: [closes taken, up to 2 * span; first average; second], sums until they have values.
     alpha = 2.0 / (span + 1.0)
     lag = span - 1.0
-    held = -1
-    taken, first, second = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, first, second)
-            held = k
-            taken, first, second = load3(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 2.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before >= 2.0 * lag:
-            out[row, i] = 2.0 * first - second
-    if held >= 0:
-        save3(states, held, word, taken, first, second)
+    for run in range(series.size):
+        k = series[run]
+        taken, first, second = load3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            before = taken
+            taken = min(before + 1.0, 2.0 * span)
+            first = averaged(before, first, x, span, alpha)
+            if before < lag:
+                continue
+            second = averaged(before - lag, second, first, span, alpha)
+            if before >= 2.0 * lag:
+                out[row, i] = 2.0 * first - second
+        save3(states, k, word, taken, first, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +84,38 @@ class Dema(RowKernel):
 
 @njit(**LOOP)
 def _tema(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    span: int,
 ) -> None:
     # State: [closes taken, up to 3 * span; the three averages], sums until they have values.
     alpha = 2.0 / (span + 1.0)
     lag = span - 1.0
-    held = -1
-    taken, first, second, third = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, first, second, third)
-            held = k
-            taken, first, second, third = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 3.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before < 2.0 * lag:
-            continue
-        third = averaged(before - 2.0 * lag, third, second, span, alpha)
-        if before >= 3.0 * lag:
-            out[row, i] = 3.0 * first - 3.0 * second + third
-    if held >= 0:
-        save4(states, held, word, taken, first, second, third)
+    for run in range(series.size):
+        k = series[run]
+        taken, first, second, third = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            before = taken
+            taken = min(before + 1.0, 3.0 * span)
+            first = averaged(before, first, x, span, alpha)
+            if before < lag:
+                continue
+            second = averaged(before - lag, second, first, span, alpha)
+            if before < 2.0 * lag:
+                continue
+            third = averaged(before - 2.0 * lag, third, second, span, alpha)
+            if before >= 3.0 * lag:
+                out[row, i] = 3.0 * first - 3.0 * second + third
+        save4(states, k, word, taken, first, second, third)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,38 +149,39 @@ class Tema(RowKernel):
 
 @njit(**LOOP)
 def _trix(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, span: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    span: int,
 ) -> None:
     # State: [closes taken, up to 3 * span; the three averages], sums until they have values.
     alpha = 2.0 / (span + 1.0)
     lag = span - 1.0
-    held = -1
-    taken, first, second, third = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, first, second, third)
-            held = k
-            taken, first, second, third = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, 3.0 * span)
-        first = averaged(before, first, x, span, alpha)
-        if before < lag:
-            continue
-        second = averaged(before - lag, second, first, span, alpha)
-        if before < 2.0 * lag:
-            continue
-        last = third
-        third = averaged(before - 2.0 * lag, third, second, span, alpha)
-        if before > 3.0 * lag:
-            out[row, i] = 100.0 * ((third - last) / last) if last != 0.0 else 0.0
-    if held >= 0:
-        save4(states, held, word, taken, first, second, third)
+    for run in range(series.size):
+        k = series[run]
+        taken, first, second, third = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            before = taken
+            taken = min(before + 1.0, 3.0 * span)
+            first = averaged(before, first, x, span, alpha)
+            if before < lag:
+                continue
+            second = averaged(before - lag, second, first, span, alpha)
+            if before < 2.0 * lag:
+                continue
+            last = third
+            third = averaged(before - 2.0 * lag, third, second, span, alpha)
+            if before > 3.0 * lag:
+                out[row, i] = 100.0 * ((third - last) / last) if last != 0.0 else 0.0
+        save4(states, k, word, taken, first, second, third)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ def _macd(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     out: Float64,
     row: int,
@@ -35,32 +36,26 @@ def _macd(
     fast_alpha, slow_alpha = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
     signal_alpha = 2.0 / (signal + 1.0)
     ready = slow + signal - 1
-    held = -1
-    taken, fast_ema, slow_ema, signal_ema = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, fast_ema, slow_ema, signal_ema)
-            held = k
-            taken, fast_ema, slow_ema, signal_ema = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, ready)
-        slow_ema = averaged(before, slow_ema, x, slow, slow_alpha)
-        if before >= slow - fast:
-            fast_ema = averaged(before - (slow - fast), fast_ema, x, fast, fast_alpha)
-        if taken < slow:
-            continue
-        line = fast_ema - slow_ema
-        signal_ema = averaged(before - (slow - 1), signal_ema, line, signal, signal_alpha)
-        if taken >= ready:
-            out[row, i], out[row + 1, i], out[row + 2, i] = line, signal_ema, line - signal_ema
-    if held >= 0:
-        save4(states, held, word, taken, fast_ema, slow_ema, signal_ema)
+    for run in range(series.size):
+        k = series[run]
+        taken, fast_ema, slow_ema, signal_ema = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            before = taken
+            taken = min(before + 1.0, ready)
+            slow_ema = averaged(before, slow_ema, x, slow, slow_alpha)
+            if before >= slow - fast:
+                fast_ema = averaged(before - (slow - fast), fast_ema, x, fast, fast_alpha)
+            if taken < slow:
+                continue
+            line = fast_ema - slow_ema
+            signal_ema = averaged(before - (slow - 1), signal_ema, line, signal, signal_alpha)
+            if taken >= ready:
+                out[row, i], out[row + 1, i], out[row + 2, i] = line, signal_ema, line - signal_ema
+        save4(states, k, word, taken, fast_ema, slow_ema, signal_ema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +107,7 @@ def _ppo(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     out: Float64,
     row: int,
@@ -123,31 +119,25 @@ def _ppo(
     fast_alpha, slow_alpha = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
     signal_alpha = 2.0 / (signal + 1.0)
     ready = slow + signal - 1
-    held = -1
-    taken, fast_ema, slow_ema, signal_ema = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, fast_ema, slow_ema, signal_ema)
-            held = k
-            taken, fast_ema, slow_ema, signal_ema = load4(states, k, word)
-        before = taken
-        taken = min(before + 1.0, ready)
-        slow_ema = averaged(before, slow_ema, x, slow, slow_alpha)
-        fast_ema = averaged(before, fast_ema, x, fast, fast_alpha)
-        if taken < slow:
-            continue
-        line = 100.0 * ((fast_ema - slow_ema) / slow_ema) if slow_ema != 0.0 else 0.0
-        signal_ema = averaged(before - (slow - 1), signal_ema, line, signal, signal_alpha)
-        if taken >= ready:
-            out[row, i], out[row + 1, i], out[row + 2, i] = line, signal_ema, line - signal_ema
-    if held >= 0:
-        save4(states, held, word, taken, fast_ema, slow_ema, signal_ema)
+    for run in range(series.size):
+        k = series[run]
+        taken, fast_ema, slow_ema, signal_ema = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            before = taken
+            taken = min(before + 1.0, ready)
+            slow_ema = averaged(before, slow_ema, x, slow, slow_alpha)
+            fast_ema = averaged(before, fast_ema, x, fast, fast_alpha)
+            if taken < slow:
+                continue
+            line = 100.0 * ((fast_ema - slow_ema) / slow_ema) if slow_ema != 0.0 else 0.0
+            signal_ema = averaged(before - (slow - 1), signal_ema, line, signal, signal_alpha)
+            if taken >= ready:
+                out[row, i], out[row + 1, i], out[row + 2, i] = line, signal_ema, line - signal_ema
+        save4(states, k, word, taken, fast_ema, slow_ema, signal_ema)
 
 
 @dataclass(frozen=True, slots=True)

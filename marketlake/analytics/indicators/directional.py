@@ -27,6 +27,7 @@ def _adx(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -38,53 +39,45 @@ def _adx(
     # true range, Wilder's sums; average of the directional index, a sum until it has its values].
     alpha = 1.0 / period
     ready = 2.0 * period
-    held = -1
-    taken, last_top, last_bottom, last = 0.0, 0.0, 0.0, 0.0
-    rising, falling, ranged, average = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x = high[i], low[i], close[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(top + bottom + x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling,
-                       ranged, average)  # fmt: skip
-            held = k
-            taken, last_top, last_bottom, last = (
-                states[k, word], states[k, word + 1], states[k, word + 2], states[k, word + 3],
-            )  # fmt: skip
-            rising, falling, ranged, average = (
-                states[k, word + 4], states[k, word + 5], states[k, word + 6], states[k, word + 7],
-            )  # fmt: skip
-        before = taken
-        taken = min(before + 1.0, ready)
-        up, down = top - last_top, last_bottom - bottom
-        spread = (max(last, top)) - (min(last, bottom))
-        last_top, last_bottom, last = top, bottom, x
-        if before == 0.0:
-            continue
-        fade = alpha * (before >= period)
-        rising -= fade * rising
-        falling -= fade * falling
-        ranged -= fade * ranged
-        rising += _leading(up, down)
-        falling += _leading(down, up)
-        ranged += spread
-        if before < period:
-            continue
-        plus, minus = _percent(rising, ranged), _percent(falling, ranged)
-        # A bar without direction is one of the first values, but changes no average.
-        both = plus + minus
-        if both > 0.0 or before < ready:
-            index = _percent(abs(plus - minus), both)
-            average = averaged(before - period, average, index, period, alpha)
-        if taken >= ready:
-            out[row, i], out[row + 1, i], out[row + 2, i] = average, plus, minus
-    if held >= 0:
-        _save8(states, held, word, taken, last_top, last_bottom, last, rising, falling, ranged,
-               average)  # fmt: skip
+    for run in range(series.size):
+        k = series[run]
+        taken, last_top, last_bottom, last = (
+            states[k, word], states[k, word + 1], states[k, word + 2], states[k, word + 3],
+        )  # fmt: skip
+        rising, falling, ranged, average = (
+            states[k, word + 4], states[k, word + 5], states[k, word + 6], states[k, word + 7],
+        )  # fmt: skip
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x = high[i], low[i], close[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(top + bottom + x):
+                continue
+            before = taken
+            taken = min(before + 1.0, ready)
+            up, down = top - last_top, last_bottom - bottom
+            spread = (max(last, top)) - (min(last, bottom))
+            last_top, last_bottom, last = top, bottom, x
+            if before == 0.0:
+                continue
+            fade = alpha * (before >= period)
+            rising -= fade * rising
+            falling -= fade * falling
+            ranged -= fade * ranged
+            rising += _leading(up, down)
+            falling += _leading(down, up)
+            ranged += spread
+            if before < period:
+                continue
+            plus, minus = _percent(rising, ranged), _percent(falling, ranged)
+            # A bar without direction is one of the first values, but changes no average.
+            both = plus + minus
+            if both > 0.0 or before < ready:
+                index = _percent(abs(plus - minus), both)
+                average = averaged(before - period, average, index, period, alpha)
+            if taken >= ready:
+                out[row, i], out[row + 1, i], out[row + 2, i] = average, plus, minus
+        _save8(states, k, word, taken, last_top, last_bottom, last, rising, falling,
+               ranged, average)  # fmt: skip
 
 
 @njit(forceinline=True, **LOOP)
@@ -178,6 +171,7 @@ def _aroon(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     out: Float64,
@@ -190,33 +184,26 @@ def _aroon(
     window = period + 1
     highs = word + _AROON_HEADER
     lows = highs + 2 * window
-    held = -1
-    full, pos, top, top_at, bottom, bottom_at = 0.0, 0, 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
-        if not math.isfinite(high[i] + low[i]):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, top, top_at)
-                save2(states, held, word + 4, bottom, bottom_at)
-            held = k
-            full, pos, top, top_at = load_window4(states, k, word)
-            bottom, bottom_at = load2(states, k, word + 4)
-        top, top_at, up = _push_high(states, k, highs, window, pos, top, top_at, high[i])
-        bottom, bottom_at, down = _push_high(
-            states, k, lows, window, pos, bottom, bottom_at, -low[i]
-        )
-        pos += 1
-        if pos == window:
-            full, pos = 1.0, 0
-        if full > 0.0:
-            up, down = 100.0 * ((period - up) / period), 100.0 * ((period - down) / period)
-            out[row, i], out[row + 1, i], out[row + 2, i] = up, down, up - down
-    if held >= 0:
-        save_window4(states, held, word, full, pos, top, top_at)
-        save2(states, held, word + 4, bottom, bottom_at)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, top, top_at = load_window4(states, k, word)
+        bottom, bottom_at = load2(states, k, word + 4)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = math.nan
+            if not math.isfinite(high[i] + low[i]):
+                continue
+            top, top_at, up = _push_high(states, k, highs, window, pos, top, top_at, high[i])
+            bottom, bottom_at, down = _push_high(
+                states, k, lows, window, pos, bottom, bottom_at, -low[i]
+            )
+            pos += 1
+            if pos == window:
+                full, pos = 1.0, 0
+            if full > 0.0:
+                up, down = 100.0 * ((period - up) / period), 100.0 * ((period - down) / period)
+                out[row, i], out[row + 1, i], out[row + 2, i] = up, down, up - down
+        save_window4(states, k, word, full, pos, top, top_at)
+        save2(states, k, word + 4, bottom, bottom_at)
 
 
 @dataclass(frozen=True, slots=True)

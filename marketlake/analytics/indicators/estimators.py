@@ -39,39 +39,38 @@ def _usable(price: float) -> bool:
 
 @njit(**LOOP)
 def _realised(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: [last close, 0 before the first; a window of sums of squared returns].
     at = word + 1
-    held = -1
-    last = 0.0
-    full, pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not _usable(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                states[held, word] = last
-                save_window3(states, held, at, full, pos, front)
-            held = k
-            last = states[k, word]
-            full, pos, front = load_window3(states, k, at)
-        ratio = x / last
-        before, last = last, x
-        if before == 0.0:
-            continue
-        change = math.log(ratio)
-        full, pos, front, total = push_sum(
-            states, k, at + SUM_HEADER, window, full, pos, front, change * change
-        )
-        if full > 0.0:
-            out[row, i] = math.sqrt(total / window)
-    if held >= 0:
-        states[held, word] = last
-        save_window3(states, held, at, full, pos, front)
+    for run in range(series.size):
+        k = series[run]
+        last = states[k, word]
+        full, pos, front = load_window3(states, k, at)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not _usable(x):
+                continue
+            ratio = x / last
+            before, last = last, x
+            if before == 0.0:
+                continue
+            change = math.log(ratio)
+            full, pos, front, total = push_sum(
+                states, k, at + SUM_HEADER, window, full, pos, front, change * change
+            )
+            if full > 0.0:
+                out[row, i] = math.sqrt(total / window)
+        states[k, word] = last
+        save_window3(states, k, at, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,7 @@ def _parkinson(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     out: Float64,
@@ -115,27 +115,21 @@ def _parkinson(
     window: int,
 ) -> None:
     # State: a window of sums of squared ranges.
-    held = -1
-    full, pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        out[row, i] = math.nan
-        if not (_usable(high[i]) and _usable(low[i])):
-            continue
-        spread = math.log(high[i] / low[i])
-        variance = spread * spread
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window3(states, held, word, full, pos, front)
-            held = k
-            full, pos, front = load_window3(states, k, word)
-        full, pos, front, total = push_sum(
-            states, k, word + SUM_HEADER, window, full, pos, front, variance
-        )
-        if full > 0.0:
-            out[row, i] = math.sqrt(total / (window * _FOUR_LN_2))
-    if held >= 0:
-        save_window3(states, held, word, full, pos, front)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, front = load_window3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            if not (_usable(high[i]) and _usable(low[i])):
+                continue
+            spread = math.log(high[i] / low[i])
+            variance = spread * spread
+            full, pos, front, total = push_sum(
+                states, k, word + SUM_HEADER, window, full, pos, front, variance
+            )
+            if full > 0.0:
+                out[row, i] = math.sqrt(total / (window * _FOUR_LN_2))
+        save_window3(states, k, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +166,7 @@ def _garman_klass(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     open_: Float64,
     high: Float64,
     low: Float64,
@@ -181,27 +176,23 @@ def _garman_klass(
     window: int,
 ) -> None:
     # State: a window of sums of the bars' variances.
-    held = -1
-    full, pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        out[row, i] = math.nan
-        if not (_usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])):
-            continue
-        spread, body = math.log(high[i] / low[i]), math.log(close[i] / open_[i])
-        variance = 0.5 * spread * spread - _BODY * body * body
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window3(states, held, word, full, pos, front)
-            held = k
-            full, pos, front = load_window3(states, k, word)
-        full, pos, front, total = push_sum(
-            states, k, word + SUM_HEADER, window, full, pos, front, variance
-        )
-        if full > 0.0:
-            out[row, i] = math.sqrt(max(total, 0.0) / window)
-    if held >= 0:
-        save_window3(states, held, word, full, pos, front)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, front = load_window3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            if not (
+                _usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])
+            ):
+                continue
+            spread, body = math.log(high[i] / low[i]), math.log(close[i] / open_[i])
+            variance = 0.5 * spread * spread - _BODY * body * body
+            full, pos, front, total = push_sum(
+                states, k, word + SUM_HEADER, window, full, pos, front, variance
+            )
+            if full > 0.0:
+                out[row, i] = math.sqrt(max(total, 0.0) / window)
+        save_window3(states, k, word, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +230,7 @@ def _yang_zhang(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     open_: Float64,
     high: Float64,
     low: Float64,
@@ -253,31 +245,36 @@ def _yang_zhang(
     bodies = gaps + MOMENTS_HEADER + 2 * window
     inner = bodies + MOMENTS_HEADER + 2 * window
     weight = 0.34 / (1.34 + (window + 1.0) / (window - 1.0))
-    for i in range(series.size):
-        out[row, i] = math.nan
-        if not (_usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])):
-            continue
-        k = series[i]
-        last = states[k, word]
-        states[k, word] = close[i]
-        if last == 0.0:
-            continue
-        up, down = math.log(high[i] / open_[i]), math.log(low[i] / open_[i])
-        body = math.log(close[i] / open_[i])
-        push_moments(states, k, window, math.log(open_[i] / last), gaps)
-        push_moments(states, k, window, body, bodies)
-        full, pos, front = load_window3(states, k, inner)
-        full, pos, front, total = push_sum(
-            states, k, inner + SUM_HEADER, window, full, pos, front,
-            up * (up - body) + down * (down - body),
-        )  # fmt: skip
-        save_window3(states, k, inner, full, pos, front)
-        if full == 0.0:
-            continue
-        _, _, gap_m2 = moments(states, k, window, gaps)
-        _, _, body_m2 = moments(states, k, window, bodies)
-        variance = (gap_m2 + weight * body_m2) / (window - 1.0) + (1.0 - weight) * total / window
-        out[row, i] = math.sqrt(max(variance, 0.0))
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            if not (
+                _usable(open_[i]) and _usable(high[i]) and _usable(low[i]) and _usable(close[i])
+            ):
+                continue
+            last = states[k, word]
+            states[k, word] = close[i]
+            if last == 0.0:
+                continue
+            up, down = math.log(high[i] / open_[i]), math.log(low[i] / open_[i])
+            body = math.log(close[i] / open_[i])
+            push_moments(states, k, window, math.log(open_[i] / last), gaps)
+            push_moments(states, k, window, body, bodies)
+            full, pos, front = load_window3(states, k, inner)
+            full, pos, front, total = push_sum(
+                states, k, inner + SUM_HEADER, window, full, pos, front,
+                up * (up - body) + down * (down - body),
+            )  # fmt: skip
+            save_window3(states, k, inner, full, pos, front)
+            if full == 0.0:
+                continue
+            _, _, gap_m2 = moments(states, k, window, gaps)
+            _, _, body_m2 = moments(states, k, window, bodies)
+            variance = (gap_m2 + weight * body_m2) / (window - 1.0) + (
+                1.0 - weight
+            ) * total / window
+            out[row, i] = math.sqrt(max(variance, 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,33 +23,28 @@ def _obv(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     volume: Float64,
     out: Float64,
     row: int,
 ) -> None:
     # State: [whether a bar was taken; last close; balance].
-    held = -1
-    taken, last, balance = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x, v = close[i], volume[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x + v):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, last, balance)
-            held = k
-            taken, last, balance = load3(states, k, word)
-        if taken == 0.0:
-            taken, last = 1.0, -math.inf
-        # No branch: which way it goes cannot be foretold, and a wrong guess costs ten additions.
-        balance += ((x > last) - (x < last)) * v
-        last = x
-        out[row, i] = balance
-    if held >= 0:
-        save3(states, held, word, taken, last, balance)
+    for run in range(series.size):
+        k = series[run]
+        taken, last, balance = load3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x, v = close[i], volume[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x + v):
+                continue
+            if taken == 0.0:
+                taken, last = 1.0, -math.inf
+            # No branch: which way it goes cannot be foretold; a wrong guess costs ten additions.
+            balance += ((x > last) - (x < last)) * v
+            last = x
+            out[row, i] = balance
+        save3(states, k, word, taken, last, balance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +75,7 @@ def _force(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     volume: Float64,
     out: Float64,
@@ -88,30 +84,24 @@ def _force(
 ) -> None:
     # State: [bars taken, up to span + 1; last close; average, a sum until it has its values].
     alpha = 2.0 / (span + 1.0)
-    held = -1
-    taken, last, average = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x, v = close[i], volume[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x + v):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, last, average)
-            held = k
-            taken, last, average = load3(states, k, word)
-        force = (x - last) * v
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        average = averaged(taken - 1.0, average, force, span, alpha)
-        taken = min(taken + 1.0, span + 1.0)
-        if taken > span:
-            out[row, i] = average
-    if held >= 0:
-        save3(states, held, word, taken, last, average)
+    for run in range(series.size):
+        k = series[run]
+        taken, last, average = load3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x, v = close[i], volume[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x + v):
+                continue
+            force = (x - last) * v
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            average = averaged(taken - 1.0, average, force, span, alpha)
+            taken = min(taken + 1.0, span + 1.0)
+            if taken > span:
+                out[row, i] = average
+        save3(states, k, word, taken, last, average)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def _ichimoku(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     out: Float64,
@@ -41,55 +42,43 @@ def _ichimoku(
     b_at = word + RANGE_HEADER + 2 * conversion
     c_at = b_at + RANGE_HEADER + 2 * base
     rings = c_at + RANGE_HEADER + 2 * span
-    held = -1
-    a_full, a_pos, a_top, a_bottom = 0.0, 0, 0.0, 0.0
-    b_full, b_pos, b_top, b_bottom = 0.0, 0, 0.0, 0.0
-    c_full, c_pos, c_top, c_bottom = 0.0, 0, 0.0, 0.0
-    kept, at = 0.0, 0
-    for i in range(series.size):
-        top, bottom = high[i], low[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = out[row + 3, i] = math.nan
-        if not math.isfinite(top + bottom):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, a_full, a_pos, a_top, a_bottom)
-                save_window4(states, held, b_at, b_full, b_pos, b_top, b_bottom)
-                save_window4(states, held, c_at, c_full, c_pos, c_top, c_bottom)
-                save2(states, held, rings, kept, at)
-            held = k
-            a_full, a_pos, a_top, a_bottom = load_window4(states, k, word)
-            b_full, b_pos, b_top, b_bottom = load_window4(states, k, b_at)
-            c_full, c_pos, c_top, c_bottom = load_window4(states, k, c_at)
-            kept, at = states[k, rings], int(states[k, rings + 1])
-        a_full, a_pos, a_top, a_bottom, highest, lowest = push_range(
-            states, k, word + RANGE_HEADER, conversion,
-            a_full, a_pos, a_top, a_bottom, top, bottom,
-        )  # fmt: skip
-        fast = 0.5 * (highest + lowest)
-        b_full, b_pos, b_top, b_bottom, highest, lowest = push_range(
-            states, k, b_at + RANGE_HEADER, base, b_full, b_pos, b_top, b_bottom, top, bottom
-        )
-        slow = 0.5 * (highest + lowest)
-        c_full, c_pos, c_top, c_bottom, highest, lowest = push_range(
-            states, k, c_at + RANGE_HEADER, span, c_full, c_pos, c_top, c_bottom, top, bottom
-        )
-        if c_full == 0.0:
-            continue
-        slot = rings + 2 + at
-        if kept >= base:
-            out[row, i], out[row + 1, i] = fast, slow
-            out[row + 2, i], out[row + 3, i] = states[k, slot], states[k, slot + base]
-        else:
-            kept += 1.0
-        states[k, slot], states[k, slot + base] = 0.5 * (fast + slow), 0.5 * (highest + lowest)
-        at = at + 1 if at + 1 < base else 0
-    if held >= 0:
-        save_window4(states, held, word, a_full, a_pos, a_top, a_bottom)
-        save_window4(states, held, b_at, b_full, b_pos, b_top, b_bottom)
-        save_window4(states, held, c_at, c_full, c_pos, c_top, c_bottom)
-        save2(states, held, rings, kept, at)
+    for run in range(series.size):
+        k = series[run]
+        a_full, a_pos, a_top, a_bottom = load_window4(states, k, word)
+        b_full, b_pos, b_top, b_bottom = load_window4(states, k, b_at)
+        c_full, c_pos, c_top, c_bottom = load_window4(states, k, c_at)
+        kept, at = states[k, rings], int(states[k, rings + 1])
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom = high[i], low[i]
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = out[row + 3, i] = math.nan
+            if not math.isfinite(top + bottom):
+                continue
+            a_full, a_pos, a_top, a_bottom, highest, lowest = push_range(
+                states, k, word + RANGE_HEADER, conversion,
+                a_full, a_pos, a_top, a_bottom, top, bottom,
+            )  # fmt: skip
+            fast = 0.5 * (highest + lowest)
+            b_full, b_pos, b_top, b_bottom, highest, lowest = push_range(
+                states, k, b_at + RANGE_HEADER, base, b_full, b_pos, b_top, b_bottom, top, bottom
+            )
+            slow = 0.5 * (highest + lowest)
+            c_full, c_pos, c_top, c_bottom, highest, lowest = push_range(
+                states, k, c_at + RANGE_HEADER, span, c_full, c_pos, c_top, c_bottom, top, bottom
+            )
+            if c_full == 0.0:
+                continue
+            slot = rings + 2 + at
+            if kept >= base:
+                out[row, i], out[row + 1, i] = fast, slow
+                out[row + 2, i], out[row + 3, i] = states[k, slot], states[k, slot + base]
+            else:
+                kept += 1.0
+            states[k, slot], states[k, slot + base] = 0.5 * (fast + slow), 0.5 * (highest + lowest)
+            at = at + 1 if at + 1 < base else 0
+        save_window4(states, k, word, a_full, a_pos, a_top, a_bottom)
+        save_window4(states, k, b_at, b_full, b_pos, b_top, b_bottom)
+        save_window4(states, k, c_at, c_full, c_pos, c_top, c_bottom)
+        save2(states, k, rings, kept, at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ def _cci(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -76,32 +77,26 @@ def _cci(
     # newest is added from its register: the processor would wait for what was just written.
     ring = word + 2
     others = window - 1
-    held = -1
-    taken, pos = 0, 0
-    for i in range(series.size):
-        typical = (high[i] + low[i] + close[i]) / 3.0
-        out[row, i] = math.nan
-        if not math.isfinite(typical):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, taken, pos)
-            held = k
-            taken, pos = int(states[k, word]), int(states[k, word + 1])
-        at = ring + pos
-        pos = pos + 1 if pos + 1 < others else 0
-        if taken < others:
-            taken += 1
+    for run in range(series.size):
+        k = series[run]
+        taken, pos = int(states[k, word]), int(states[k, word + 1])
+        for i in range(starts[run], starts[run + 1]):
+            typical = (high[i] + low[i] + close[i]) / 3.0
+            out[row, i] = math.nan
+            if not math.isfinite(typical):
+                continue
+            at = ring + pos
+            pos = pos + 1 if pos + 1 < others else 0
+            if taken < others:
+                taken += 1
+                states[k, at] = typical
+                continue
+            mean = _total(states, k, ring, others, typical) / window
+            deviation = _total_distance(states, k, ring, others, typical, mean) / window
             states[k, at] = typical
-            continue
-        mean = _total(states, k, ring, others, typical) / window
-        deviation = _total_distance(states, k, ring, others, typical, mean) / window
-        states[k, at] = typical
-        moved = deviation > CCI_DEVIATION_MIN * abs(mean)
-        out[row, i] = (typical - mean) / (0.015 * deviation) if moved else 0.0
-    if held >= 0:
-        save2(states, held, word, taken, pos)
+            moved = deviation > CCI_DEVIATION_MIN * abs(mean)
+            out[row, i] = (typical - mean) / (0.015 * deviation) if moved else 0.0
+        save2(states, k, word, taken, pos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,32 +136,33 @@ class Cci(RowKernel):
 
 @njit(**LOOP)
 def _roc(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, lag: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    lag: int,
 ) -> None:
     # State: [closes taken, up to lag; cursor; ring of closes].
     ring = word + 2
-    held = -1
-    taken, pos = 0.0, 0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, taken, pos)
-            held = k
-            taken, pos = states[k, word], int(states[k, word + 1])
-        last = states[k, ring + pos]
-        states[k, ring + pos] = x
-        pos = pos + 1 if pos + 1 < lag else 0
-        if taken >= lag:
-            out[row, i] = 100.0 * ((x - last) / last) if last != 0.0 else 0.0
-        else:
-            taken += 1.0
-    if held >= 0:
-        save2(states, held, word, taken, pos)
+    for run in range(series.size):
+        k = series[run]
+        taken, pos = states[k, word], int(states[k, word + 1])
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            last = states[k, ring + pos]
+            states[k, ring + pos] = x
+            pos = pos + 1 if pos + 1 < lag else 0
+            if taken >= lag:
+                out[row, i] = 100.0 * ((x - last) / last) if last != 0.0 else 0.0
+            else:
+                taken += 1.0
+        save2(states, k, word, taken, pos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +197,7 @@ def _ultimate(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -215,53 +212,50 @@ def _ultimate(
     a_at = word + 2
     b_at = a_at + PAIR_HEADER + 2 * short
     c_at = b_at + PAIR_HEADER + 2 * middle
-    held = -1
-    taken, last = 0.0, 0.0
-    a_full, a_pos, a_up, a_range = 0.0, 0, 0.0, 0.0
-    b_full, b_pos, b_up, b_range = 0.0, 0, 0.0, 0.0
-    c_full, c_pos, c_up, c_range = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x = high[i], low[i], close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom + x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, taken, last)
-                save_window4(states, held, a_at, a_full, a_pos, a_up, a_range)
-                save_window4(states, held, b_at, b_full, b_pos, b_up, b_range)
-                save_window4(states, held, c_at, c_full, c_pos, c_up, c_range)
-            held = k
-            taken, last = load2(states, k, word)
-            a_full, a_pos, a_up, a_range = load_window4(states, k, a_at)
-            b_full, b_pos, b_up, b_range = load_window4(states, k, b_at)
-            c_full, c_pos, c_up, c_range = load_window4(states, k, c_at)
-        floor = min(bottom, last)
-        pressure, spread = x - floor, max(top, last) - floor
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        a_full, a_pos, a_up, a_range, up, whole = push_pair(
-            states, k, a_at + PAIR_HEADER, short, a_full, a_pos, a_up, a_range, pressure, spread
-        )
-        total = 4.0 * (up / whole) if whole > 0.0 else 0.0
-        b_full, b_pos, b_up, b_range, up, whole = push_pair(
-            states, k, b_at + PAIR_HEADER, middle, b_full, b_pos, b_up, b_range, pressure, spread
-        )
-        total += 2.0 * (up / whole) if whole > 0.0 else 0.0
-        c_full, c_pos, c_up, c_range, up, whole = push_pair(
-            states, k, c_at + PAIR_HEADER, long, c_full, c_pos, c_up, c_range, pressure, spread
-        )
-        total += up / whole if whole > 0.0 else 0.0
-        if c_full > 0.0:
-            out[row, i] = 100.0 * (total / 7.0)
-    if held >= 0:
-        save2(states, held, word, taken, last)
-        save_window4(states, held, a_at, a_full, a_pos, a_up, a_range)
-        save_window4(states, held, b_at, b_full, b_pos, b_up, b_range)
-        save_window4(states, held, c_at, c_full, c_pos, c_up, c_range)
+    for run in range(series.size):
+        k = series[run]
+        taken, last = load2(states, k, word)
+        a_full, a_pos, a_up, a_range = load_window4(states, k, a_at)
+        b_full, b_pos, b_up, b_range = load_window4(states, k, b_at)
+        c_full, c_pos, c_up, c_range = load_window4(states, k, c_at)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x = high[i], low[i], close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom + x):
+                continue
+            floor = min(bottom, last)
+            pressure, spread = x - floor, max(top, last) - floor
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            a_full, a_pos, a_up, a_range, up, whole = push_pair(
+                states, k, a_at + PAIR_HEADER, short, a_full, a_pos, a_up, a_range, pressure, spread
+            )
+            total = 4.0 * (up / whole) if whole > 0.0 else 0.0
+            b_full, b_pos, b_up, b_range, up, whole = push_pair(
+                states,
+                k,
+                b_at + PAIR_HEADER,
+                middle,
+                b_full,
+                b_pos,
+                b_up,
+                b_range,
+                pressure,
+                spread,
+            )
+            total += 2.0 * (up / whole) if whole > 0.0 else 0.0
+            c_full, c_pos, c_up, c_range, up, whole = push_pair(
+                states, k, c_at + PAIR_HEADER, long, c_full, c_pos, c_up, c_range, pressure, spread
+            )
+            total += up / whole if whole > 0.0 else 0.0
+            if c_full > 0.0:
+                out[row, i] = 100.0 * (total / 7.0)
+        save2(states, k, word, taken, last)
+        save_window4(states, k, a_at, a_full, a_pos, a_up, a_range)
+        save_window4(states, k, b_at, b_full, b_pos, b_up, b_range)
+        save_window4(states, k, c_at, c_full, c_pos, c_up, c_range)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def _stochastic(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -50,47 +51,37 @@ def _stochastic(
     # State: a window of extremes; windows of sums of the raw line and of k.
     k_at = word + RANGE_HEADER + 2 * window
     d_at = k_at + SUM_HEADER + smooth_k
-    held = -1
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    k_full, k_pos, k_front = 0.0, 0, 0.0
-    d_full, d_pos, d_front = 0.0, 0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = out[row + 1, i] = math.nan
-        if not math.isfinite(high[i] + low[i] + x):
-            continue
-        j = series[i]
-        if j != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, top, bottom)
-                save_window3(states, held, k_at, k_full, k_pos, k_front)
-                save_window3(states, held, d_at, d_full, d_pos, d_front)
-            held = j
-            full, pos, top, bottom = load_window4(states, j, word)
-            k_full, k_pos, k_front = load_window3(states, j, k_at)
-            d_full, d_pos, d_front = load_window3(states, j, d_at)
-        full, pos, top, bottom, highest, lowest = push_range(
-            states, j, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
-        )
-        if full == 0.0:
-            continue
-        spread = highest - lowest
-        raw = 100.0 * ((x - lowest) / spread) if spread > 0.0 else 0.0
-        k_full, k_pos, k_front, total = push_sum(
-            states, j, k_at + SUM_HEADER, smooth_k, k_full, k_pos, k_front, raw
-        )
-        if k_full == 0.0:
-            continue
-        line = total / smooth_k
-        d_full, d_pos, d_front, total = push_sum(
-            states, j, d_at + SUM_HEADER, smooth_d, d_full, d_pos, d_front, line
-        )
-        if d_full > 0.0:
-            out[row, i], out[row + 1, i] = line, total / smooth_d
-    if held >= 0:
-        save_window4(states, held, word, full, pos, top, bottom)
-        save_window3(states, held, k_at, k_full, k_pos, k_front)
-        save_window3(states, held, d_at, d_full, d_pos, d_front)
+    for run in range(series.size):
+        j = series[run]
+        full, pos, top, bottom = load_window4(states, j, word)
+        k_full, k_pos, k_front = load_window3(states, j, k_at)
+        d_full, d_pos, d_front = load_window3(states, j, d_at)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = out[row + 1, i] = math.nan
+            if not math.isfinite(high[i] + low[i] + x):
+                continue
+            full, pos, top, bottom, highest, lowest = push_range(
+                states, j, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
+            )
+            if full == 0.0:
+                continue
+            spread = highest - lowest
+            raw = 100.0 * ((x - lowest) / spread) if spread > 0.0 else 0.0
+            k_full, k_pos, k_front, total = push_sum(
+                states, j, k_at + SUM_HEADER, smooth_k, k_full, k_pos, k_front, raw
+            )
+            if k_full == 0.0:
+                continue
+            line = total / smooth_k
+            d_full, d_pos, d_front, total = push_sum(
+                states, j, d_at + SUM_HEADER, smooth_d, d_full, d_pos, d_front, line
+            )
+            if d_full > 0.0:
+                out[row, i], out[row + 1, i] = line, total / smooth_d
+        save_window4(states, j, word, full, pos, top, bottom)
+        save_window3(states, j, k_at, k_full, k_pos, k_front)
+        save_window3(states, j, d_at, d_full, d_pos, d_front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +122,7 @@ def _williams(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -139,27 +131,21 @@ def _williams(
     window: int,
 ) -> None:
     # State: a window of extremes.
-    held = -1
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(high[i] + low[i] + x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, top, bottom)
-            held = k
-            full, pos, top, bottom = load_window4(states, k, word)
-        full, pos, top, bottom, highest, lowest = push_range(
-            states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
-        )
-        if full > 0.0:
-            spread = highest - lowest
-            out[row, i] = -100.0 * ((highest - x) / spread) if spread > 0.0 else 0.0
-    if held >= 0:
-        save_window4(states, held, word, full, pos, top, bottom)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, top, bottom = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(high[i] + low[i] + x):
+                continue
+            full, pos, top, bottom, highest, lowest = push_range(
+                states, k, word + RANGE_HEADER, window, full, pos, top, bottom, high[i], low[i]
+            )
+            if full > 0.0:
+                spread = highest - lowest
+                out[row, i] = -100.0 * ((highest - x) / spread) if spread > 0.0 else 0.0
+        save_window4(states, k, word, full, pos, top, bottom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +188,7 @@ def _stochrsi(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     out: Float64,
     row: int,
@@ -213,52 +200,42 @@ def _stochrsi(
     alpha = 1.0 / period
     range_at = word + 4
     sum_at = range_at + RANGE_HEADER + 2 * window
-    held = -1
-    taken, last, gain, loss = 0.0, 0.0, 0.0, 0.0
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    sum_full, sum_pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = out[row + 1, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, last, gain, loss)
-                save_window4(states, held, range_at, full, pos, top, bottom)
-                save_window3(states, held, sum_at, sum_full, sum_pos, front)
-            held = k
-            taken, last, gain, loss = load4(states, k, word)
-            full, pos, top, bottom = load_window4(states, k, range_at)
-            sum_full, sum_pos, front = load_window3(states, k, sum_at)
-        change = x - last
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        gain = averaged(taken - 1.0, gain, max(change, 0.0), period, alpha)
-        loss = averaged(taken - 1.0, loss, max(-change, 0.0), period, alpha)
-        taken = min(taken + 1.0, period + 1.0)
-        if taken <= period:
-            continue
-        rsi = _index(gain, loss)
-        full, pos, top, bottom, highest, lowest = push_range(
-            states, k, range_at + RANGE_HEADER, window, full, pos, top, bottom, rsi, rsi
-        )
-        if full == 0.0:
-            continue
-        spread = highest - lowest
-        fast = 100.0 * ((rsi - lowest) / spread) if spread > RSI_RANGE_MIN else 0.0
-        sum_full, sum_pos, front, total = push_sum(
-            states, k, sum_at + SUM_HEADER, smooth, sum_full, sum_pos, front, fast
-        )
-        if sum_full > 0.0:
-            out[row, i], out[row + 1, i] = fast, total / smooth
-    if held >= 0:
-        save4(states, held, word, taken, last, gain, loss)
-        save_window4(states, held, range_at, full, pos, top, bottom)
-        save_window3(states, held, sum_at, sum_full, sum_pos, front)
+    for run in range(series.size):
+        k = series[run]
+        taken, last, gain, loss = load4(states, k, word)
+        full, pos, top, bottom = load_window4(states, k, range_at)
+        sum_full, sum_pos, front = load_window3(states, k, sum_at)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = out[row + 1, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            change = x - last
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            gain = averaged(taken - 1.0, gain, max(change, 0.0), period, alpha)
+            loss = averaged(taken - 1.0, loss, max(-change, 0.0), period, alpha)
+            taken = min(taken + 1.0, period + 1.0)
+            if taken <= period:
+                continue
+            rsi = _index(gain, loss)
+            full, pos, top, bottom, highest, lowest = push_range(
+                states, k, range_at + RANGE_HEADER, window, full, pos, top, bottom, rsi, rsi
+            )
+            if full == 0.0:
+                continue
+            spread = highest - lowest
+            fast = 100.0 * ((rsi - lowest) / spread) if spread > RSI_RANGE_MIN else 0.0
+            sum_full, sum_pos, front, total = push_sum(
+                states, k, sum_at + SUM_HEADER, smooth, sum_full, sum_pos, front, fast
+            )
+            if sum_full > 0.0:
+                out[row, i], out[row + 1, i] = fast, total / smooth
+        save4(states, k, word, taken, last, gain, loss)
+        save_window4(states, k, range_at, full, pos, top, bottom)
+        save_window3(states, k, sum_at, sum_full, sum_pos, front)
 
 
 @dataclass(frozen=True, slots=True)

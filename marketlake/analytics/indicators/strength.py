@@ -32,39 +32,40 @@ TYPICAL_CHANGE_MIN = 1e-13
 
 @njit(**LOOP)
 def _rsi(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, period: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    period: int,
 ) -> None:
     # State: [closes taken, up to period + 1; last close; gain; loss]. Gain and loss are sums
     # until there are `period` changes, then Wilder's averages.
     alpha = 1.0 / period
-    held = -1
-    taken, last, gain, loss = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, last, gain, loss)
-            held = k
-            taken, last, gain, loss = load4(states, k, word)
-        change = x - last
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
-        loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
-        if taken <= period:
-            taken += 1.0
-            if taken <= period:
+    for run in range(series.size):
+        k = series[run]
+        taken, last, gain, loss = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
                 continue
-        total = gain + loss
-        out[row, i] = 100.0 * (gain / total) if total > 0.0 else 0.0
-    if held >= 0:
-        save4(states, held, word, taken, last, gain, loss)
+            change = x - last
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
+            loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
+            if taken <= period:
+                taken += 1.0
+                if taken <= period:
+                    continue
+            total = gain + loss
+            out[row, i] = 100.0 * (gain / total) if total > 0.0 else 0.0
+        save4(states, k, word, taken, last, gain, loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +102,39 @@ class Rsi(RowKernel):
 
 @njit(**LOOP)
 def _cmo(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, period: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    period: int,
 ) -> None:
     # State: as of the RSI.
     alpha = 1.0 / period
-    held = -1
-    taken, last, gain, loss = 0.0, 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, taken, last, gain, loss)
-            held = k
-            taken, last, gain, loss = load4(states, k, word)
-        change = x - last
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
-        loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
-        if taken <= period:
-            taken += 1.0
-            if taken <= period:
+    for run in range(series.size):
+        k = series[run]
+        taken, last, gain, loss = load4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
                 continue
-        total = gain + loss
-        out[row, i] = 100.0 * ((gain - loss) / total) if total > 0.0 else 0.0
-    if held >= 0:
-        save4(states, held, word, taken, last, gain, loss)
+            change = x - last
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            gain = averaged(taken - 1.0, gain, max(0.0, change), period, alpha)
+            loss = averaged(taken - 1.0, loss, -change if change < 0.0 else 0.0, period, alpha)
+            if taken <= period:
+                taken += 1.0
+                if taken <= period:
+                    continue
+            total = gain + loss
+            out[row, i] = 100.0 * ((gain - loss) / total) if total > 0.0 else 0.0
+        save4(states, k, word, taken, last, gain, loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _mfi(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -181,39 +184,40 @@ def _mfi(
     # State: [whether a bar was taken; last typical price; windows of the sums of rising and of
     # falling flow].
     at = word + 2
-    held = -1
-    taken, last = 0.0, 0.0
-    full, pos, front_up, front_down = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        out[row, i] = math.nan
-        typical = (high[i] + low[i] + close[i]) / 3.0
-        flow = typical * volume[i]
-        if not math.isfinite(flow):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, taken, last)
-                save_window4(states, held, at, full, pos, front_up, front_down)
-            held = k
-            taken, last = load2(states, k, word)
-            full, pos, front_up, front_down = load_window4(states, k, at)
-        change, least = typical - last, TYPICAL_CHANGE_MIN * abs(typical)
-        last = typical
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        rising = flow if change > least else 0.0
-        falling = flow if change < -least else 0.0
-        full, pos, front_up, front_down, rising, falling = push_pair(
-            states, k, at + PAIR_HEADER, window, full, pos, front_up, front_down, rising, falling
-        )
-        if full > 0.0:
-            total = rising + falling
-            out[row, i] = 100.0 * (rising / total) if total > 0.0 else 0.0
-    if held >= 0:
-        save2(states, held, word, taken, last)
-        save_window4(states, held, at, full, pos, front_up, front_down)
+    for run in range(series.size):
+        k = series[run]
+        taken, last = load2(states, k, word)
+        full, pos, front_up, front_down = load_window4(states, k, at)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            typical = (high[i] + low[i] + close[i]) / 3.0
+            flow = typical * volume[i]
+            if not math.isfinite(flow):
+                continue
+            change, least = typical - last, TYPICAL_CHANGE_MIN * abs(typical)
+            last = typical
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            rising = flow if change > least else 0.0
+            falling = flow if change < -least else 0.0
+            full, pos, front_up, front_down, rising, falling = push_pair(
+                states,
+                k,
+                at + PAIR_HEADER,
+                window,
+                full,
+                pos,
+                front_up,
+                front_down,
+                rising,
+                falling,
+            )
+            if full > 0.0:
+                total = rising + falling
+                out[row, i] = 100.0 * (rising / total) if total > 0.0 else 0.0
+        save2(states, k, word, taken, last)
+        save_window4(states, k, at, full, pos, front_up, front_down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,7 @@ def _tsi(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     close: Float64,
     out: Float64,
     row: int,
@@ -261,29 +266,30 @@ def _tsi(
     # State: [closes taken, up to slow + fast; last close; averages of the change: slow, and fast of
     # it; of the absolute change: slow, and fast of it], sums until they have values.
     slow_alpha, fast_alpha = 2.0 / (slow + 1.0), 2.0 / (fast + 1.0)
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        taken, last, change, double = load4(states, k, word)
-        states[k, word] = min(taken + 1.0, slow + fast)
-        states[k, word + 1] = x
-        if taken == 0.0:
-            continue
-        path, double_path = states[k, word + 4], states[k, word + 5]
-        step = x - last
-        change = averaged(taken - 1.0, change, step, slow, slow_alpha)
-        path = averaged(taken - 1.0, path, abs(step), slow, slow_alpha)
-        states[k, word + 2], states[k, word + 4] = change, path
-        if taken < slow:
-            continue
-        double = averaged(taken - slow, double, change, fast, fast_alpha)
-        double_path = averaged(taken - slow, double_path, path, fast, fast_alpha)
-        states[k, word + 3], states[k, word + 5] = double, double_path
-        if taken >= slow + fast - 1:
-            out[row, i] = 100.0 * (double / double_path) if double_path > 0.0 else 0.0
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            taken, last, change, double = load4(states, k, word)
+            states[k, word] = min(taken + 1.0, slow + fast)
+            states[k, word + 1] = x
+            if taken == 0.0:
+                continue
+            path, double_path = states[k, word + 4], states[k, word + 5]
+            step = x - last
+            change = averaged(taken - 1.0, change, step, slow, slow_alpha)
+            path = averaged(taken - 1.0, path, abs(step), slow, slow_alpha)
+            states[k, word + 2], states[k, word + 4] = change, path
+            if taken < slow:
+                continue
+            double = averaged(taken - slow, double, change, fast, fast_alpha)
+            double_path = averaged(taken - slow, double_path, path, fast, fast_alpha)
+            states[k, word + 3], states[k, word + 5] = double, double_path
+            if taken >= slow + fast - 1:
+                out[row, i] = 100.0 * (double / double_path) if double_path > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

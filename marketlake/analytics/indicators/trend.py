@@ -25,6 +25,7 @@ def _psar(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     out: Float64,
@@ -35,47 +36,39 @@ def _psar(
     # State: [direction: 0 before the second bar, then 1 or -1; bars taken, up to 1; last high; last
     # low; extreme; factor; SAR of the bar to come].
     first_factor = min(acceleration, maximum)
-    held = -1
-    direction, taken, last_top, last_bottom = 0.0, 0.0, 0.0, 0.0
-    extreme, factor, sar = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom = high[i], low[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save4(states, held, word, direction, taken, last_top, last_bottom)
-                save3(states, held, word + 4, extreme, factor, sar)
-            held = k
-            direction, taken, last_top, last_bottom = load4(states, k, word)
-            extreme, factor, sar = load3(states, k, word + 4)
-        if taken == 0.0:
-            taken, last_top, last_bottom = 1.0, top, bottom
-            continue
-        if direction == 0.0:
-            direction, extreme, sar = _first(last_top, last_bottom, top, bottom)
-            factor = first_factor
-            # TA-Lib takes the second bar as its own forerunner.
+    for run in range(series.size):
+        k = series[run]
+        direction, taken, last_top, last_bottom = load4(states, k, word)
+        extreme, factor, sar = load3(states, k, word + 4)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom = high[i], low[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom):
+                continue
+            if taken == 0.0:
+                taken, last_top, last_bottom = 1.0, top, bottom
+                continue
+            if direction == 0.0:
+                direction, extreme, sar = _first(last_top, last_bottom, top, bottom)
+                factor = first_factor
+                # TA-Lib takes the second bar as its own forerunner.
+                last_top, last_bottom = top, bottom
+            if bottom <= sar if direction > 0.0 else top >= sar:
+                direction = -direction
+                sar = _beyond(extreme, direction, last_top, last_bottom, top, bottom)
+                out[row, i] = sar
+                factor = first_factor
+                extreme = top if direction > 0.0 else bottom
+            else:
+                out[row, i] = sar
+                reached = max(extreme, top) if direction > 0.0 else min(extreme, bottom)
+                factor = min(factor + acceleration, maximum) if reached != extreme else factor
+                extreme = reached
+            sar += factor * (extreme - sar)
+            sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
             last_top, last_bottom = top, bottom
-        if bottom <= sar if direction > 0.0 else top >= sar:
-            direction = -direction
-            sar = _beyond(extreme, direction, last_top, last_bottom, top, bottom)
-            out[row, i] = sar
-            factor = first_factor
-            extreme = top if direction > 0.0 else bottom
-        else:
-            out[row, i] = sar
-            reached = max(extreme, top) if direction > 0.0 else min(extreme, bottom)
-            factor = min(factor + acceleration, maximum) if reached != extreme else factor
-            extreme = reached
-        sar += factor * (extreme - sar)
-        sar = _beyond(sar, direction, last_top, last_bottom, top, bottom)
-        last_top, last_bottom = top, bottom
-    if held >= 0:
-        save4(states, held, word, direction, taken, last_top, last_bottom)
-        save3(states, held, word + 4, extreme, factor, sar)
+        save4(states, k, word, direction, taken, last_top, last_bottom)
+        save3(states, k, word + 4, extreme, factor, sar)
 
 
 @njit(**LOOP)
@@ -138,6 +131,7 @@ def _supertrend(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -149,41 +143,42 @@ def _supertrend(
     # State: [bars taken, up to period + 1; last close; average true range, a sum until there are
     # `period`; upper band; lower band; direction, 0 before the first].
     alpha = 1.0 / period
-    for i in range(series.size):
-        top, bottom, x = high[i], low[i], close[i]
-        out[row, i] = out[row + 1, i] = math.nan
-        if not math.isfinite(top + bottom + x):
-            continue
-        k = series[i]
-        taken, last = states[k, word], states[k, word + 1]
-        states[k, word + 1] = x
-        if taken == 0.0:
-            states[k, word] = 1.0
-            continue
-        spread = (max(last, top)) - (min(last, bottom))
-        true_range = averaged(taken - 1.0, states[k, word + 2], spread, period, alpha)
-        states[k, word + 2] = true_range
-        if taken <= period:
-            taken += 1.0
-            states[k, word] = taken
-            if taken <= period:
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x = high[i], low[i], close[i]
+            out[row, i] = out[row + 1, i] = math.nan
+            if not math.isfinite(top + bottom + x):
                 continue
-        middle = 0.5 * (top + bottom)
-        upper, lower = middle + multiple * true_range, middle - multiple * true_range
-        direction = states[k, word + 5]
-        if direction == 0.0:
-            direction = -1.0
-        else:
-            last_upper, last_lower = states[k, word + 3], states[k, word + 4]
-            upper = upper if upper < last_upper or last > last_upper else last_upper
-            lower = lower if lower > last_lower or last < last_lower else last_lower
-            if direction < 0.0 and x > upper:
-                direction = 1.0
-            elif direction > 0.0 and x < lower:
+            taken, last = states[k, word], states[k, word + 1]
+            states[k, word + 1] = x
+            if taken == 0.0:
+                states[k, word] = 1.0
+                continue
+            spread = (max(last, top)) - (min(last, bottom))
+            true_range = averaged(taken - 1.0, states[k, word + 2], spread, period, alpha)
+            states[k, word + 2] = true_range
+            if taken <= period:
+                taken += 1.0
+                states[k, word] = taken
+                if taken <= period:
+                    continue
+            middle = 0.5 * (top + bottom)
+            upper, lower = middle + multiple * true_range, middle - multiple * true_range
+            direction = states[k, word + 5]
+            if direction == 0.0:
                 direction = -1.0
-        states[k, word + 3], states[k, word + 4], states[k, word + 5] = upper, lower, direction
-        out[row, i] = lower if direction > 0.0 else upper
-        out[row + 1, i] = direction
+            else:
+                last_upper, last_lower = states[k, word + 3], states[k, word + 4]
+                upper = upper if upper < last_upper or last > last_upper else last_upper
+                lower = lower if lower > last_lower or last < last_lower else last_lower
+                if direction < 0.0 and x > upper:
+                    direction = 1.0
+                elif direction > 0.0 and x < lower:
+                    direction = -1.0
+            states[k, word + 3], states[k, word + 4], states[k, word + 5] = upper, lower, direction
+            out[row, i] = lower if direction > 0.0 else upper
+            out[row + 1, i] = direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def _atr(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -40,32 +41,26 @@ def _atr(
     # State: [bars taken, up to period + 1; last close; sum of the true ranges until there are
     # `period` of them, then Wilder's average].
     alpha = 1.0 / period
-    held = -1
-    taken, last, average = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        top, bottom, x = high[i], low[i], close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(top + bottom + x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, last, average)
-            held = k
-            taken, last, average = load3(states, k, word)
-        spread = (max(last, top)) - (min(last, bottom))
-        last = x
-        if taken == 0.0:
-            taken = 1.0
-            continue
-        average = averaged(taken - 1.0, average, spread, period, alpha)
-        if taken <= period:
-            taken += 1.0
-            if taken <= period:
+    for run in range(series.size):
+        k = series[run]
+        taken, last, average = load3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            top, bottom, x = high[i], low[i], close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(top + bottom + x):
                 continue
-        out[row, i] = average
-    if held >= 0:
-        save3(states, held, word, taken, last, average)
+            spread = (max(last, top)) - (min(last, bottom))
+            last = x
+            if taken == 0.0:
+                taken = 1.0
+                continue
+            average = averaged(taken - 1.0, average, spread, period, alpha)
+            if taken <= period:
+                taken += 1.0
+                if taken <= period:
+                    continue
+            out[row, i] = average
+        save3(states, k, word, taken, last, average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +99,7 @@ def _natr(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -112,8 +108,8 @@ def _natr(
     period: int,
 ) -> None:
     # State: that of the average true range, which stands in the row of the output first.
-    _atr(states, word, series, high, low, close, out, row, period)
-    for i in range(series.size):
+    _atr(states, word, series, starts, high, low, close, out, row, period)
+    for i in range(close.size):
         # Where there is no true range yet, nothing but NaN comes of it.
         out[row, i] = 100.0 * (out[row, i] / close[i]) if close[i] != 0.0 else 0.0 * out[row, i]
 
@@ -147,40 +143,46 @@ class Natr(RowKernel):
 
 @njit(**LOOP)
 def _ulcer(
-    states: Float64, word: int, series: Int64, close: Float64, out: Float64, row: int, window: int
+    states: Float64,
+    word: int,
+    series: Int64,
+    starts: Int64,
+    close: Float64,
+    out: Float64,
+    row: int,
+    window: int,
 ) -> None:
     # State: a window of extremes of the close; a window of sums of squared drawdowns.
     sum_at = word + RANGE_HEADER + 2 * window
-    held = -1
-    full, pos, top, bottom = 0.0, 0, 0.0, 0.0
-    sum_full, sum_pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        x = close[i]
-        out[row, i] = math.nan
-        if not math.isfinite(x):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, top, bottom)
-                save_window3(states, held, sum_at, sum_full, sum_pos, front)
-            held = k
-            full, pos, top, bottom = load_window4(states, k, word)
-            sum_full, sum_pos, front = load_window3(states, k, sum_at)
-        full, pos, top, bottom, highest, _ = push_range(
-            states, k, word + RANGE_HEADER, window, full, pos, top, bottom, x, x
-        )
-        if full == 0.0:
-            continue
-        drawdown = 100.0 * ((x - highest) / highest) if highest != 0.0 else 0.0
-        sum_full, sum_pos, front, total = push_sum(
-            states, k, sum_at + SUM_HEADER, window, sum_full, sum_pos, front, drawdown * drawdown
-        )
-        if sum_full > 0.0:
-            out[row, i] = math.sqrt(total / window)
-    if held >= 0:
-        save_window4(states, held, word, full, pos, top, bottom)
-        save_window3(states, held, sum_at, sum_full, sum_pos, front)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, top, bottom = load_window4(states, k, word)
+        sum_full, sum_pos, front = load_window3(states, k, sum_at)
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            out[row, i] = math.nan
+            if not math.isfinite(x):
+                continue
+            full, pos, top, bottom, highest, _ = push_range(
+                states, k, word + RANGE_HEADER, window, full, pos, top, bottom, x, x
+            )
+            if full == 0.0:
+                continue
+            drawdown = 100.0 * ((x - highest) / highest) if highest != 0.0 else 0.0
+            sum_full, sum_pos, front, total = push_sum(
+                states,
+                k,
+                sum_at + SUM_HEADER,
+                window,
+                sum_full,
+                sum_pos,
+                front,
+                drawdown * drawdown,
+            )
+            if sum_full > 0.0:
+                out[row, i] = math.sqrt(total / window)
+        save_window4(states, k, word, full, pos, top, bottom)
+        save_window3(states, k, sum_at, sum_full, sum_pos, front)
 
 
 @dataclass(frozen=True, slots=True)

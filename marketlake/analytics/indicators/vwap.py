@@ -43,6 +43,7 @@ def _rolling_vwap(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     high: Float64,
     low: Float64,
     close: Float64,
@@ -54,26 +55,20 @@ def _rolling_vwap(
 ) -> None:
     # State: windows of the sums of traded and of volume.
     at_ring = word + PAIR_HEADER
-    held = -1
-    full, pos, first, second = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        out[row, i] = math.nan
-        traded = _traded(high[i], low[i], close[i], volume[i], quote_volume[i])
-        if math.isnan(traded):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save_window4(states, held, word, full, pos, first, second)
-            held = k
-            full, pos, first, second = load_window4(states, k, word)
-        full, pos, first, second, traded, total = push_pair(
-            states, k, at_ring, window, full, pos, first, second, traded, volume[i]
-        )
-        if full > 0.0 and total > 0.0:
-            out[row, i] = traded / total
-    if held >= 0:
-        save_window4(states, held, word, full, pos, first, second)
+    for run in range(series.size):
+        k = series[run]
+        full, pos, first, second = load_window4(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            traded = _traded(high[i], low[i], close[i], volume[i], quote_volume[i])
+            if math.isnan(traded):
+                continue
+            full, pos, first, second, traded, total = push_pair(
+                states, k, at_ring, window, full, pos, first, second, traded, volume[i]
+            )
+            if full > 0.0 and total > 0.0:
+                out[row, i] = traded / total
+        save_window4(states, k, word, full, pos, first, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +105,7 @@ def _session_vwap(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     open_time_us: Float64,
     high: Float64,
     low: Float64,
@@ -120,21 +116,22 @@ def _session_vwap(
     row: int,
 ) -> None:
     # State: [UTC day, counted from the epoch; traded; volume].
-    for i in range(series.size):
-        out[row, i] = math.nan
-        traded = _traded(high[i], low[i], close[i], volume[i], quote_volume[i])
-        if math.isnan(traded) or not math.isfinite(open_time_us[i]):
-            continue
-        k = series[i]
-        day = math.floor(open_time_us[i] / US_PER_DAY)
-        if day != states[k, word]:
-            states[k, word] = day
-            states[k, word + 1] = 0.0
-            states[k, word + 2] = 0.0
-        states[k, word + 1] += traded
-        states[k, word + 2] += volume[i]
-        if states[k, word + 2] > 0.0:
-            out[row, i] = states[k, word + 1] / states[k, word + 2]
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            out[row, i] = math.nan
+            traded = _traded(high[i], low[i], close[i], volume[i], quote_volume[i])
+            if math.isnan(traded) or not math.isfinite(open_time_us[i]):
+                continue
+            day = math.floor(open_time_us[i] / US_PER_DAY)
+            if day != states[k, word]:
+                states[k, word] = day
+                states[k, word + 1] = 0.0
+                states[k, word + 2] = 0.0
+            states[k, word + 1] += traded
+            states[k, word + 2] += volume[i]
+            if states[k, word + 2] > 0.0:
+                out[row, i] = states[k, word + 1] / states[k, word + 2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def _top_of_book(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     bid_price: Float64,
     bid_quantity: Float64,
     ask_price: Float64,
@@ -48,45 +49,43 @@ def _top_of_book(
     # State: [whether a quote was taken; last bid, its quantity; last ask, its quantity; a window of
     # sums of the flow].
     at = word + _QUOTE_WORDS
-    held = -1
-    taken, last_bid, last_bid_size, last_ask, last_ask_size = 0.0, 0.0, 0.0, 0.0, 0.0
-    full, pos, front = 0.0, 0, 0.0
-    for i in range(series.size):
-        bid, bid_size, ask, ask_size = bid_price[i], bid_quantity[i], ask_price[i], ask_quantity[i]
-        out[row, i] = out[row + 1, i] = out[row + 2, i] = out[row + 3, i] = math.nan
-        size = bid_size + ask_size
-        if not (
-            0.0 < bid <= ask < math.inf and 0.0 < size < math.inf and bid_size >= 0.0 <= ask_size
-        ):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, taken, last_bid, last_bid_size)
-                save2(states, held, word + 3, last_ask, last_ask_size)
-                save_window3(states, held, at, full, pos, front)
-            held = k
-            taken, last_bid, last_bid_size = load3(states, k, word)
-            last_ask, last_ask_size = load2(states, k, word + 3)
-            full, pos, front = load_window3(states, k, at)
-        out[row, i] = 1e4 * (ask - bid) / (0.5 * (ask + bid))
-        out[row + 1, i] = (bid_size - ask_size) / size
-        out[row + 2, i] = bid + (ask - bid) * (bid_size / size)
-        if taken > 0.0:
-            flow = _flow(bid, bid_size, last_bid, last_bid_size)
-            flow -= _flow(-ask, ask_size, -last_ask, last_ask_size)
-            full, pos, front, total = push_sum(
-                states, k, at + SUM_HEADER, window, full, pos, front, flow
+    for run in range(series.size):
+        k = series[run]
+        taken, last_bid, last_bid_size = load3(states, k, word)
+        last_ask, last_ask_size = load2(states, k, word + 3)
+        full, pos, front = load_window3(states, k, at)
+        for i in range(starts[run], starts[run + 1]):
+            bid, bid_size, ask, ask_size = (
+                bid_price[i],
+                bid_quantity[i],
+                ask_price[i],
+                ask_quantity[i],
             )
-            if full > 0.0:
-                out[row + 3, i] = total
-        taken, last_bid, last_bid_size, last_ask, last_ask_size = (
-            1.0, bid, bid_size, ask, ask_size,
-        )  # fmt: skip
-    if held >= 0:
-        save3(states, held, word, taken, last_bid, last_bid_size)
-        save2(states, held, word + 3, last_ask, last_ask_size)
-        save_window3(states, held, at, full, pos, front)
+            out[row, i] = out[row + 1, i] = out[row + 2, i] = out[row + 3, i] = math.nan
+            size = bid_size + ask_size
+            if not (
+                0.0 < bid <= ask < math.inf
+                and 0.0 < size < math.inf
+                and bid_size >= 0.0 <= ask_size
+            ):
+                continue
+            out[row, i] = 1e4 * (ask - bid) / (0.5 * (ask + bid))
+            out[row + 1, i] = (bid_size - ask_size) / size
+            out[row + 2, i] = bid + (ask - bid) * (bid_size / size)
+            if taken > 0.0:
+                flow = _flow(bid, bid_size, last_bid, last_bid_size)
+                flow -= _flow(-ask, ask_size, -last_ask, last_ask_size)
+                full, pos, front, total = push_sum(
+                    states, k, at + SUM_HEADER, window, full, pos, front, flow
+                )
+                if full > 0.0:
+                    out[row + 3, i] = total
+            taken, last_bid, last_bid_size, last_ask, last_ask_size = (
+                1.0, bid, bid_size, ask, ask_size,
+            )  # fmt: skip
+        save3(states, k, word, taken, last_bid, last_bid_size)
+        save2(states, k, word + 3, last_ask, last_ask_size)
+        save_window3(states, k, at, full, pos, front)
 
 
 @dataclass(frozen=True, slots=True)

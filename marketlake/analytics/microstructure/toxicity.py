@@ -28,6 +28,7 @@ def _vpin(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     price: Float64,
     quantity: Float64,
     side: Float64,
@@ -39,32 +40,33 @@ def _vpin(
     # State: [last price; last sign; volume in the open bucket; bought less sold in it; sum of the
     # closed ones; a window of sums of their absolute differences].
     at = word + _VPIN_WORDS
-    for i in range(series.size):
-        x, left = price[i], quantity[i]
-        out[row, i] = math.nan
-        if not is_trade(x, left):
-            continue
-        k = series[i]
-        sign = sign_of(side[i], x, states[k, word], states[k, word + 1])
-        states[k, word], states[k, word + 1] = x, sign
-        filled, tilt, total = states[k, word + 2], states[k, word + 3], states[k, word + 4]
-        full, pos, front = load_window3(states, k, at)
-        closed = 0
-        while filled + left >= bucket and closed <= buckets:
-            tilt += sign * (bucket - filled)
-            left -= bucket - filled
-            full, pos, front, total = push_sum(
-                states, k, at + SUM_HEADER, buckets, full, pos, front, abs(tilt)
-            )
-            filled, tilt = 0.0, 0.0
-            closed += 1
-        # A trade that fills more than the whole window leaves what lies in no full bucket.
-        left = left % bucket if left >= bucket else left
-        states[k, word + 2], states[k, word + 3] = filled + left, tilt + sign * left
-        states[k, word + 4] = total
-        save_window3(states, k, at, full, pos, front)
-        if full > 0.0:
-            out[row, i] = min(total / (buckets * bucket), 1.0)
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            x, left = price[i], quantity[i]
+            out[row, i] = math.nan
+            if not is_trade(x, left):
+                continue
+            sign = sign_of(side[i], x, states[k, word], states[k, word + 1])
+            states[k, word], states[k, word + 1] = x, sign
+            filled, tilt, total = states[k, word + 2], states[k, word + 3], states[k, word + 4]
+            full, pos, front = load_window3(states, k, at)
+            closed = 0
+            while filled + left >= bucket and closed <= buckets:
+                tilt += sign * (bucket - filled)
+                left -= bucket - filled
+                full, pos, front, total = push_sum(
+                    states, k, at + SUM_HEADER, buckets, full, pos, front, abs(tilt)
+                )
+                filled, tilt = 0.0, 0.0
+                closed += 1
+            # A trade that fills more than the whole window leaves what lies in no full bucket.
+            left = left % bucket if left >= bucket else left
+            states[k, word + 2], states[k, word + 3] = filled + left, tilt + sign * left
+            states[k, word + 4] = total
+            save_window3(states, k, at, full, pos, front)
+            if full > 0.0:
+                out[row, i] = min(total / (buckets * bucket), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

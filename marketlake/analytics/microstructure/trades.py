@@ -26,6 +26,7 @@ def _trade_run(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     price: Float64,
     quantity: Float64,
     side: Float64,
@@ -33,25 +34,19 @@ def _trade_run(
     row: int,
 ) -> None:
     # State: [last price; last sign; signed length of the run].
-    held = -1
-    last, sign, run = 0.0, 0.0, 0.0
-    for i in range(series.size):
-        x = price[i]
-        out[row, i] = out[row + 1, i] = math.nan
-        if not is_trade(x, quantity[i]):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save3(states, held, word, last, sign, run)
-            held = k
-            last, sign, run = load3(states, k, word)
-        now = sign_of(side[i], x, last, sign)
-        run = run + now if now == sign else now
-        last, sign = x, now
-        out[row, i], out[row + 1, i] = sign, run
-    if held >= 0:
-        save3(states, held, word, last, sign, run)
+    for run in range(series.size):
+        k = series[run]
+        last, sign, length = load3(states, k, word)
+        for i in range(starts[run], starts[run + 1]):
+            x = price[i]
+            out[row, i] = out[row + 1, i] = math.nan
+            if not is_trade(x, quantity[i]):
+                continue
+            now = sign_of(side[i], x, last, sign)
+            length = length + now if now == sign else now
+            last, sign = x, now
+            out[row, i], out[row + 1, i] = sign, length
+        save3(states, k, word, last, sign, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +78,7 @@ def _kyle_lambda(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     price: Float64,
     quantity: Float64,
     side: Float64,
@@ -93,37 +89,29 @@ def _kyle_lambda(
     # State: [last price; last sign; windows of the sums of return times signed quantity and of its
     # square].
     at = word + 2
-    held = -1
-    last, sign = 0.0, 0.0
-    full, pos, crossed, squared = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x = price[i]
-        out[row, i] = math.nan
-        if not is_trade(x, quantity[i]):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, last, sign)
-                save_window4(states, held, at, full, pos, crossed, squared)
-            held = k
-            last, sign = load2(states, k, word)
-            full, pos, crossed, squared = load_window4(states, k, at)
-        sign = sign_of(side[i], x, last, sign)
-        before, last = last, x
-        if before == 0.0:
-            continue
-        signed = sign * quantity[i]
-        change_bps = 1e4 * math.log(x / before)
-        full, pos, crossed, squared, both, own = push_pair(
-            states, k, at + PAIR_HEADER, window,
-            full, pos, crossed, squared, signed * change_bps, signed * signed,
-        )  # fmt: skip
-        if full > 0.0 and own > 0.0:
-            out[row, i] = both / own
-    if held >= 0:
-        save2(states, held, word, last, sign)
-        save_window4(states, held, at, full, pos, crossed, squared)
+    for run in range(series.size):
+        k = series[run]
+        last, sign = load2(states, k, word)
+        full, pos, crossed, squared = load_window4(states, k, at)
+        for i in range(starts[run], starts[run + 1]):
+            x = price[i]
+            out[row, i] = math.nan
+            if not is_trade(x, quantity[i]):
+                continue
+            sign = sign_of(side[i], x, last, sign)
+            before, last = last, x
+            if before == 0.0:
+                continue
+            signed = sign * quantity[i]
+            change_bps = 1e4 * math.log(x / before)
+            full, pos, crossed, squared, both, own = push_pair(
+                states, k, at + PAIR_HEADER, window,
+                full, pos, crossed, squared, signed * change_bps, signed * signed,
+            )  # fmt: skip
+            if full > 0.0 and own > 0.0:
+                out[row, i] = both / own
+        save2(states, k, word, last, sign)
+        save_window4(states, k, at, full, pos, crossed, squared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +150,7 @@ def _effective_spread(
     states: Float64,
     word: int,
     series: Int64,
+    starts: Int64,
     price: Float64,
     quantity: Float64,
     side: Float64,
@@ -172,36 +161,28 @@ def _effective_spread(
 ) -> None:
     # State: [last price; last sign; windows of the sums of spread times quantity and of quantity].
     at = word + 2
-    held = -1
-    last, sign = 0.0, 0.0
-    full, pos, paid, traded = 0.0, 0, 0.0, 0.0
-    for i in range(series.size):
-        x, middle = price[i], mid[i]
-        out[row, i] = out[row + 1, i] = math.nan
-        if not (is_trade(x, quantity[i]) and 0.0 < middle < math.inf):
-            continue
-        k = series[i]
-        if k != held:
-            if held >= 0:
-                save2(states, held, word, last, sign)
-                save_window4(states, held, at, full, pos, paid, traded)
-            held = k
-            last, sign = load2(states, k, word)
-            full, pos, paid, traded = load_window4(states, k, at)
-        # Above the middle is a buyer's trade; the tick test is for those in the middle.
-        sign = sign_of(side[i], x, middle if x != middle else last, sign)
-        last = x
-        spread_bps = 2e4 * sign * (x - middle) / middle
-        full, pos, paid, traded, cost, volume = push_pair(
-            states, k, at + PAIR_HEADER, window,
-            full, pos, paid, traded, spread_bps * quantity[i], quantity[i],
-        )  # fmt: skip
-        out[row, i] = spread_bps
-        if full > 0.0:
-            out[row + 1, i] = cost / volume
-    if held >= 0:
-        save2(states, held, word, last, sign)
-        save_window4(states, held, at, full, pos, paid, traded)
+    for run in range(series.size):
+        k = series[run]
+        last, sign = load2(states, k, word)
+        full, pos, paid, traded = load_window4(states, k, at)
+        for i in range(starts[run], starts[run + 1]):
+            x, middle = price[i], mid[i]
+            out[row, i] = out[row + 1, i] = math.nan
+            if not (is_trade(x, quantity[i]) and 0.0 < middle < math.inf):
+                continue
+            # Above the middle is a buyer's trade; the tick test is for those in the middle.
+            sign = sign_of(side[i], x, middle if x != middle else last, sign)
+            last = x
+            spread_bps = 2e4 * sign * (x - middle) / middle
+            full, pos, paid, traded, cost, volume = push_pair(
+                states, k, at + PAIR_HEADER, window,
+                full, pos, paid, traded, spread_bps * quantity[i], quantity[i],
+            )  # fmt: skip
+            out[row, i] = spread_bps
+            if full > 0.0:
+                out[row + 1, i] = cost / volume
+        save2(states, k, word, last, sign)
+        save_window4(states, k, at, full, pos, paid, traded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,12 +190,14 @@ from numba import njit
 from marketlake.analytics.indicators.base import RowKernel
 
 @njit
-def _highest(states, word, series, close, out, row):
-    for i in range(series.size):
-        x, k = close[i], series[i]
-        if math.isfinite(x):
-            states[k, word] = max(states[k, word], x)
-        out[row, i] = states[k, word] if math.isfinite(x) else math.nan
+def _highest(states, word, series, starts, close, out, row):
+    for run in range(series.size):
+        k = series[run]
+        for i in range(starts[run], starts[run + 1]):
+            x = close[i]
+            if math.isfinite(x):
+                states[k, word] = max(states[k, word], x)
+            out[row, i] = states[k, word] if math.isfinite(x) else math.nan
 
 @dataclass(frozen=True, slots=True)
 class Highest(RowKernel):
