@@ -17,6 +17,7 @@ from typing import Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from marketlake.analytics.anomalies.registry import reference as detectors_reference
 from marketlake.analytics.indicators.registry import reference_page
 from marketlake.contracts.tables import (
     STATE_FOLDS,
@@ -80,6 +81,13 @@ def indicators_page() -> str:
         "counts bars, not minutes: a gap does not reset it. Null while it warms up."
     )
     return f"{title}\n\n{_MADE}\n\n{intro}\n{body}"
+
+
+def detectors_page() -> str:
+    """Write the page of the detectors of single series, from their docstrings."""
+    text = detectors_reference(model.AnomalySettings()).replace("``", "`")
+    intro = "What they are for, and what they found, stands in [anomalies.md](anomalies.md)."
+    return f"# Detectors\n\n{_MADE}\n\n{intro}\n\n{text}"
 
 
 def venues_page() -> str:
@@ -199,6 +207,7 @@ PAGES: Final[MappingProxyType[str, Callable[[], str]]] = MappingProxyType(
     {
         "tables.md": tables_page,
         "indicators.md": indicators_page,
+        "detectors.md": detectors_page,
         "venues.md": venues_page,
         "settings.md": settings_page,
     }

@@ -232,35 +232,28 @@ def describe(
     states: KeyedStates, metric: str, detector: str, origin: Origin, runs: RunEvents
 ) -> list[Anomaly]:
     """Turn closed runs into anomalies; keys of the states are (venue, instrument, interval)."""
+    columns = zip(
+        runs.series.tolist(), runs.start_us.tolist(), runs.end_us.tolist(), runs.value.tolist(),
+        runs.expected.tolist(), runs.scale.tolist(), runs.score.tolist(),
+        severity(runs.score).tolist(), runs.bars.tolist(), runs.peers.tolist(),
+        runs.peers_value.tolist(), strict=True,
+    )  # fmt: skip
     found = []
-    severities = severity(runs.score)
-    for i in range(len(runs)):
-        venue, instrument, interval = states.keys[int(runs.series[i])]
-        score = float(runs.score[i])
+    for row, start_us, end_us, value, expected, scale, score, name, bars, *peers in columns:
+        venue, instrument, interval = states.keys[row]
         found.append(
             Anomaly(
-                venue,
-                instrument,
-                interval,
-                metric,
-                f"{detector}:{origin}:{interval}",
-                int(runs.start_us[i]),
-                int(runs.end_us[i]) + INTERVAL_US[interval],
-                float(runs.value[i]),
-                float(runs.expected[i]),
-                float(runs.scale[i]),
-                score,
-                str(severities[i]),
-                "spike_up" if score > 0 else "spike_down",
-                _evidence(runs, i, origin),
+                venue, instrument, interval, metric, f"{detector}:{origin}:{interval}", start_us,
+                end_us + INTERVAL_US[interval], value, expected, scale, score, name,
+                "spike_up" if score > 0 else "spike_down", _evidence(bars, origin, *peers),
             )
-        )
+        )  # fmt: skip
     return found
 
 
-def _evidence(runs: RunEvents, i: int, origin: Origin) -> str:
+def _evidence(bars: int, origin: Origin, peers: int, peers_value: float) -> str:
     """Tell how long the run was and what the same instrument did on other venues at its peak."""
-    evidence: dict[str, object] = {"bars": int(runs.bars[i]), "origin": origin}
-    if runs.peers[i]:
-        evidence |= {"peers": int(runs.peers[i]), "peers_value": float(runs.peers_value[i])}
+    evidence: dict[str, object] = {"bars": bars, "origin": origin}
+    if peers:
+        evidence |= {"peers": peers, "peers_value": peers_value}
     return json.dumps(evidence)

@@ -93,10 +93,14 @@ class DetectorBank:
                 *(columns[name] for name in detector.inputs),
             )
             z[~(scale > floor)] = np.nan
-            asked |= (np.abs(z) >= runs.enter).reshape(count, n).any(axis=0)
-            scores[detector] = z, expected, scale
+            size = np.abs(z)
+            if (size >= runs.exit).any() or runs.any_open(
+                self._cells(states, detector, "runs"), cells
+            ):
+                asked |= (size >= runs.enter).reshape(count, n).any(axis=0)
+                scores[detector] = z, expected, scale
         peers, peers_value = peer_values(group, open_us, asked, values)
-        found = []
+        found: list[DetectedRuns] = []
         for detector, (z, expected, scale) in scores.items():
             ended = self._detectors[detector].step(
                 self._cells(states, detector, "runs"), cells, time_us, columns["value"],

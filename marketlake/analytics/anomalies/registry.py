@@ -72,7 +72,7 @@ def reference(given: DetectorParameters) -> str:
         detector = make(given)
         body = (inspect.getdoc(type(detector)) or "").split("\n\nParameters\n", maxsplit=1)[0]
         sections.append(
-            f"### {name}\n\nIn the column `detector`: `{detector.name}:ORIGIN:INTERVAL`  \n"
+            f"## {name}\n\nIn the column `detector`: `{detector.name}:ORIGIN:INTERVAL`  \n"
             f"Bars before the first score: {detector.warm_up}  \n"
             f"State: {detector.width} words of 8 bytes a metric and series\n\n{body}"
         )

@@ -219,6 +219,10 @@ class ExceedanceRuns:
         )  # fmt: skip
         return _run_events(numbers[:count], events[:count])
 
+    def any_open(self, states: Float64, series: Int64) -> bool:
+        """Tell whether any of these series is in a run: if none is, small scores change nothing."""
+        return bool((states[series, _SIGN] != 0.0).any())
+
     def flush(self, states: Float64, series: Int64 | None = None) -> RunEvents:
         """Close the open runs: the input has ended.
 

@@ -233,7 +233,7 @@ def test_a_detector_that_is_not_there_is_named():
 def test_the_reference_has_every_detector():
     page = reference(AnomalySettings())
     for name, detector in zip(DETECTORS, EVERY, strict=True):
-        assert f"### {name}" in page
+        assert f"## {name}" in page
         assert detector.name in page
     assert "Parameters" not in page
 
