@@ -9,10 +9,9 @@ NaN rule of every kernel here: a row with an input that is not finite gives NaN 
 state as it was, unless the kernel says otherwise. NaN also stands for "still warming up"; tables
 write it as null.
 
-The compiled loops keep the words of the series at hand (``held``) in locals, and write them back
-when a row of another series comes and at the end: a series alone then runs at the speed of
-registers, and mixed ones lose nothing. No fastmath, so that each row is the same operations
-whatever is around it.
+Where a loop keeps the words of the series at hand in locals, it writes them back when a row of
+another series comes: a series alone then runs at the speed of registers, and mixed ones lose
+nothing. No fastmath, so that each row is the same operations whatever is around it.
 """
 
 from __future__ import annotations

@@ -60,6 +60,12 @@ def test_lists_and_tables_may_come_from_the_environment_as_json(monkeypatch):
     assert settings.spreads.taker_fee_bps == {"okx": 3.0}
 
 
+def test_indicators_are_named_in_a_list_and_by_default_left_to_the_registry(monkeypatch):
+    assert load_settings().indicators.names is None
+    monkeypatch.setenv("MARKETLAKE_INDICATORS__NAMES", '["sma_7", "macd_5_35_5"]')
+    assert load_settings().indicators.names == ("sma_7", "macd_5_35_5")
+
+
 def test_an_unknown_key_of_the_file_is_named(file):
     assert "stream.latenes_ms" in refused(file("[stream]\nlatenes_ms = 1\n"))
     assert "straem" in refused(file("[straem]\nlateness_ms = 1\n"))
