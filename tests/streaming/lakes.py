@@ -55,13 +55,19 @@ def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:
     return messages
 
 
-def publish(broker: EmbeddedBroker, messages: Iterable[Message], partitions: int = 3) -> str:
+def publish(
+    broker: EmbeddedBroker,
+    messages: Iterable[Message],
+    partitions: int = 3,
+    *,
+    by_key: bool = True,
+) -> str:
     """Fill topics of a new prefix, and give the source that reads them."""
     prefix = f"t{uuid.uuid4().hex[:12]}"
     types: list[EventType] = ["trade", "quote", "book", "bar"]
     for event_type in types:
         broker.create_topic(topic_of(event_type, prefix), partitions)
-    send(broker, prefix, messages)
+    send(broker, prefix, messages, None if by_key else partitions)
     return f"kafka:{broker.bootstrap}/{prefix}"
 
 
@@ -74,13 +80,16 @@ def publish_recording(broker: EmbeddedBroker, recording: Recording) -> tuple[str
     return f"kafka:{broker.bootstrap}/{prefix}", summary
 
 
-def send(broker: EmbeddedBroker, prefix: str, messages: Iterable[Message]) -> None:
-    """Publish messages in order."""
+def send(
+    broker: EmbeddedBroker, prefix: str, messages: Iterable[Message], around: int | None = None
+) -> None:
+    """Publish messages in order, by their keys or in turn to so many partitions."""
     producer = Producer(
         {"bootstrap.servers": broker.bootstrap, "enable.idempotence": True, "linger.ms": 20}
     )
-    for event_type, key, value in messages:
-        producer.produce(topic_of(event_type, prefix), value, key)
+    for n, (event_type, key, value) in enumerate(messages):
+        place = {} if around is None else {"partition": n % around}
+        producer.produce(topic_of(event_type, prefix), value, key, **place)
         producer.poll(0)
     assert producer.flush(60) == 0
 

@@ -68,6 +68,10 @@ def in_one_partition(
     return lake
 
 
+def without_keys(messages: list[Message]) -> list[Message]:
+    return [(kind, None, value) for kind, _, value in messages]
+
+
 def reasons(lake: Path) -> list[tuple[str, int]]:
     query = (
         "SELECT unnest(reasons) AS reason, count(*) FROM silver.quarantine GROUP BY 1 ORDER BY 1"
@@ -143,7 +147,7 @@ def test_messages_without_a_key_do_not_show(
     reader: str,
     offsets: int,
 ):
-    source = publish(broker, [(kind, None, value) for kind, _, value in messages], partitions=3)
+    source = publish(broker, without_keys(messages), partitions=3, by_key=False)
     settings = settings_with(**LATENESS, kafka_reader=reader, max_offsets_per_batch=offsets)
     fill(spark, source, tmp_path / "lake", settings)
     assert_same_market(in_one_partition, tmp_path / "lake")
@@ -161,11 +165,8 @@ def test_a_restart_knows_which_lane_an_instrument_belongs_to(
     settings = settings_with(lateness_ms=300_000, quote_lateness_ms=300_000)
     fill(spark, source, tmp_path / "lake", settings)
     assert controls_of(tmp_path / "lake").keys() == {"end"}
-    send(
-        broker,
-        KafkaSource.parse(source).prefix,
-        [(kind, None, value) for kind, _, value in messages[4_000:8_000]],
-    )
+    prefix = KafkaSource.parse(source).prefix
+    send(broker, prefix, without_keys(messages[4_000:8_000]), around=2)
     fill(spark, source, tmp_path / "lake", settings)
     assert controls_of(tmp_path / "lake")["join"] > 0
     assert reconcile(str(tmp_path / "lake"), settings) == []
@@ -180,8 +181,7 @@ def test_a_restart_knows_which_lane_an_instrument_belongs_to(
 def test_killed_around_the_joining_of_lanes(
     spark: SparkSession, broker: EmbeddedBroker, messages: list[Message], tmp_path: Path
 ):
-    keyless = [(kind, None, value) for kind, _, value in messages[:12_000]]
-    source = publish(broker, keyless, partitions=2)
+    source = publish(broker, without_keys(messages[:12_000]), partitions=2, by_key=False)
     settings = settings_with(max_offsets_per_batch=3_000)
     fill(spark, source, tmp_path / "undisturbed", settings)
     lake = tmp_path / "lake"
