@@ -27,7 +27,7 @@ from marketlake.contracts.tables import (
 )
 from marketlake.contracts.venues import MARKETS, VENUES
 from marketlake.settings import model
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 
 FOLDER: Final = Path(__file__).resolve().parent
 _MADE: Final = "<!-- Made by docs/generate.py: change the code, then run it. -->"
@@ -39,7 +39,12 @@ _LIMITS: Final = MappingProxyType(
 def tables_page() -> str:
     """Write the page of all tables: key, partitions, columns."""
     by_layer: dict[str, list[Table]] = {}
-    for table in (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS):
+    for table in (
+        *STREAM_TABLES,
+        table_of(model.IndicatorSettings()),
+        *SUMMARY_TABLES,
+        STATE_FOLDS,
+    ):
         by_layer.setdefault(table.layer, []).append(table)
     tables = [table for listed in by_layer.values() for table in listed]
     overview = [

@@ -42,7 +42,7 @@ from spark_jobs.file_input import FileInput, find_files, local_path
 from spark_jobs.market_summary import market_summary
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 
 APPLICATION: Final = "marketlake-batch"
 
@@ -92,7 +92,8 @@ class DailyJob:
                 "or name files by --input"
             )
         self._tables = DeltaTables(
-            self.storage, (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS)
+            self.storage,
+            (*STREAM_TABLES, table_of(settings.indicators), *SUMMARY_TABLES, STATE_FOLDS),
         )
         if environment.under_spark_submit():
             # A cluster takes a program that never starts its session for one that failed.

@@ -13,16 +13,11 @@ import pyarrow.parquet as pq
 
 from marketlake.lake.errors import LakeError
 from marketlake.lake.query import open_lake
-from streaming.stages.gold import GOLD_INDICATORS
 
 FOLDER: Final = "processed-data/financial_indicators"
 INTERVAL: Final = "1m"
 RSI: Final = "rsi_14"
 
-_BAR: Final = ("venue", "instrument", "interval", "origin", "open_time", "market", "date")
-_INDICATORS: Final = tuple(
-    c.name for c in GOLD_INDICATORS.columns if c.name not in {*_BAR, "close"}
-)
 # One series an instrument, as in the market summary: bars built here where there are any.
 _CHOSEN: Final = f"""
 CREATE TEMP TABLE chosen AS
@@ -37,7 +32,7 @@ WITH ranked AS (
   WHERE i."interval" = '{INTERVAL}' AND i.date = $day
 )
 SELECT instrument AS symbol, venue, open_time, close, volume, {RSI} AS rsi,
-  {", ".join(_INDICATORS)}, market
+  * EXCLUDE (venue, instrument, "interval", origin, open_time, close, volume, date, choice)
 FROM ranked WHERE choice = 1
 """
 _WRITE: Final = """
@@ -78,6 +73,11 @@ def export_day(lake: str, day: date, target: Path) -> int:
                 file = str(partition / f"{uuid.uuid4().hex}.parquet")
                 connection.execute(_WRITE, {"market": market, "file": file})
         return _swap(folder, fresh, day)
+    except duckdb.BinderException as error:
+        raise LakeError(
+            f"the export shows {RSI}, which gold.indicators of {lake} has not: fill a lake whose "
+            f"setting indicators.names holds {RSI}"
+        ) from error
     except (OSError, duckdb.IOException) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise LakeError(

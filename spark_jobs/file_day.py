@@ -18,6 +18,7 @@ from marketlake.contracts.tables import (
     GOLD_BASIS,
     GOLD_SPREADS,
     GOLD_TRIANGLES,
+    INDICATORS_PATH,
     SILVER_BARS,
     SILVER_QUARANTINE,
     SILVER_TRADES,
@@ -31,14 +32,13 @@ from spark_jobs.file_input import FileInput
 from spark_jobs.file_pieces import cut
 from spark_jobs.file_steps import blocks_of, days_of, step_one_of_files
 from streaming.recompute import day_start_us
-from streaming.stages.gold import GOLD_INDICATORS
 from streaming.stages.messages import BatchPlan, Counts
 from streaming.stages.tasks import ANSWER_DDL
 from streaming.steps import results_of
 
 GOLD_OF_DAY: Final = (
     GOLD_BARS.path,
-    GOLD_INDICATORS.path,
+    INDICATORS_PATH,
     GOLD_ANOMALIES.path,
     GOLD_SPREADS.path,
     GOLD_TRIANGLES.path,

@@ -19,18 +19,15 @@ from marketlake.lake.errors import LakeError, LakeNotFoundError
 from marketlake.lake.manifests import Manifest
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
-from marketlake.settings.model import Settings, load_settings
+from marketlake.settings.model import IndicatorSettings, Settings, load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.file_day import GOLD_OF_DAY, SILVER_OF_FILES, days_from_files
 from spark_jobs.file_pieces import SOURCE as FILE_SOURCE
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 
-COMPARED: Final = (
-    *(t for t in STREAM_TABLES if t.layer in {"silver", "gold"}),
-    GOLD_INDICATORS,
-)
+_COMPARED: Final = tuple(t for t in STREAM_TABLES if t.layer in {"silver", "gold"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class FileDays:
         """Read from the tables which days these are; none where no lake stands."""
         if not storage.exists(f"{SILVER_OF_FILES[0]}/_delta_log"):
             return cls([], [])
-        tables = DeltaTables(storage, COMPARED)
+        tables = DeltaTables(storage, (*_COMPARED, table_of(IndicatorSettings())))
         return cls(days_from_files(tables, SILVER_OF_FILES), days_from_files(tables, GOLD_OF_DAY))
 
     def rest(self, table: Table) -> str:
@@ -84,6 +81,7 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
     Days that plain files gave are left out, see :class:`FileDays`.
     """
     storage = Storage(lake)
+    compared = (*_COMPARED, table_of(settings.indicators))
     file_days = FileDays.of(storage)
     last = BatchHistory(storage).last()
     if last is None:
@@ -100,13 +98,13 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
             settings,
             None,
             last,
-            tables=frozenset(table.path for table in COMPARED),
+            tables=frozenset(table.path for table in compared),
             label="again",
         )
         files = [file for result in (*inputs, *merges) for file in result.files]
         connection = open_lake(lake)
         found += _check_positions(connection, last)
-        for table in COMPARED:
+        for table in compared:
             again = [f"{scratch}/{f.table}/{f.path}" for f in files if f.table == table.path]
             found += _compare(connection, table, again, file_days.rest(table))
     return found

@@ -10,7 +10,7 @@ from typing import Final
 from pyspark.sql import DataFrame, SparkSession
 
 from marketlake.contracts.control import Control, changes_lanes
-from marketlake.contracts.tables import STATE_FOLDS, STREAM_TABLES, SUMMARY_TABLES
+from marketlake.contracts.tables import INDICATORS_PATH, STATE_FOLDS, STREAM_TABLES, SUMMARY_TABLES
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
@@ -19,7 +19,7 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
 from streaming.deciding import decide
 from streaming.positions import Events, Owners, positions_of, state_chains
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 from streaming.stages.messages import (
     BatchPlan,
     InputPosition,
@@ -30,7 +30,7 @@ from streaming.steps import Results, answers_of_controls, results_of
 
 PIPELINE: Final = "stream"
 APPLICATION: Final = "marketlake-stream"
-COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), GOLD_INDICATORS.path, STATE_FOLDS.path)
+COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), INDICATORS_PATH, STATE_FOLDS.path)
 """Order of the commits of a batch; the state comes last."""
 
 BatchListener = Callable[[Manifest, float], None]
@@ -71,7 +71,7 @@ class Pipeline:
         self._manifests = Manifests(self.storage, PIPELINE)
         self._tables = DeltaTables(
             self.storage,
-            (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS),
+            (*STREAM_TABLES, table_of(settings.indicators), *SUMMARY_TABLES, STATE_FOLDS),
         )
         self._lock = threading.Lock()
         self._known_inputs = known_inputs

@@ -266,6 +266,10 @@ GOLD_BARS: Final = Table(
 )
 
 
+INDICATORS_PATH: Final = "gold/indicators"
+"""Its columns are a setting's; see :func:`indicators_table`."""
+
+
 def indicators_table(outputs: Mapping[str, str]) -> Table:
     """Derive ``gold/indicators`` from the outputs of the indicator registry.
 

@@ -19,6 +19,7 @@ from marketlake.contracts.events import INTERVAL_US, EventType
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import InstrumentCatalog
 from streaming.stages.detectors import Anomaly, MetricDetectors, Origin, SilenceDetector
+from streaming.stages.indicators import bank_of
 from streaming.stages.series_folds import SeriesFolds
 from streaming.stages.series_rows import SeriesRows
 
@@ -86,7 +87,13 @@ class TradeFamily:
         )
         self._rows = _instrument_rows(self._bars, catalog)
         self._series = BarSeries(
-            SeriesFolds(self.origin, settings.anomalies, settings.bars.anomaly_intervals), catalog
+            SeriesFolds(
+                bank_of(settings.indicators),
+                self.origin,
+                settings.anomalies,
+                settings.bars.anomaly_intervals,
+            ),
+            catalog,
         )
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
@@ -138,7 +145,8 @@ class BarFamily:
     origin: Final = "venue"
 
     def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
-        self._series = BarSeries(SeriesFolds(self.origin, settings.anomalies, None), catalog)
+        bank = bank_of(settings.indicators)
+        self._series = BarSeries(SeriesFolds(bank, self.origin, settings.anomalies, None), catalog)
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:  # noqa: ARG002
         """Take bars; they are closed as they come, so the watermark changes nothing."""

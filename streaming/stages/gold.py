@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,28 +10,18 @@ import pyarrow as pa
 
 from marketlake.analytics.arrays import Float64Array, Int64Array, distinct, row_count
 from marketlake.analytics.bars import vwap
-from marketlake.analytics.indicators.registry import DEFAULT
 from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.tables import (
     GOLD_ANOMALIES,
     GOLD_BARS,
     Table,
-    indicators_table,
 )
 from marketlake.lake.datafiles import day_text
 from streaming.stages.catalog import InstrumentCatalog, Markets
 from streaming.stages.detectors import Anomaly
 from streaming.stages.families import INTERVALS, FoldOutput
-from streaming.stages.series_folds import BANK
 from streaming.stages.silver import dictionary, timestamps
 
-GOLD_INDICATORS: Final = indicators_table(
-    {
-        column: (inspect.getdoc(type(kernel)) or kernel.name).split("\n", 1)[0]
-        for kernel in DEFAULT
-        for column in kernel.outputs
-    }
-)
 DAY_US: Final = INTERVAL_US["1d"]
 
 Partitioned = Iterator[tuple[tuple[str, str], pa.Table]]
@@ -50,9 +39,9 @@ def by_market_and_day(
 
 
 def bar_rows(
-    output: FoldOutput, catalog: InstrumentCatalog, origin: str
+    output: FoldOutput, catalog: InstrumentCatalog, origin: str, table: Table
 ) -> tuple[pa.Table, pa.Table]:
-    """Rows of ``gold/bars`` and of ``gold/indicators``."""
+    """Rows of ``gold/bars`` and of ``gold/indicators``, which ``table`` is."""
     bars = output.bars
     n = row_count(bars)
     key: dict[str, Any] = {
@@ -68,13 +57,14 @@ def bar_rows(
     values["vwap"] = _nullable(vwap(bars["quote_volume"], bars["volume"]))
     values["trade_count"] = _nullable(bars["trade_count"]).cast(pa.int64())
     assert output.indicators is not None
+    # In the table they stand between the bar they belong to and the columns of its partition.
+    names = [n for n in table.file_schema.names if n not in key]
     indicators = {
-        name: _nullable(column)
-        for name, column in zip(BANK.columns, output.indicators, strict=True)
+        name: _nullable(column) for name, column in zip(names, output.indicators, strict=True)
     }
     return (
         _table(GOLD_BARS, {**key, **values}),
-        _table(GOLD_INDICATORS, {**key, **indicators}),
+        _table(table, {**key, **indicators}),
     )
 
 

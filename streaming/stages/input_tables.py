@@ -24,12 +24,12 @@ from streaming.stages.detectors import Anomaly
 from streaming.stages.families import FoldOutput
 from streaming.stages.gold import (
     DAY_US,
-    GOLD_INDICATORS,
     Partitioned,
     anomaly_rows,
     bar_rows,
     by_market_and_day,
 )
+from streaming.stages.indicators import table_of
 from streaming.stages.lane_fold import Judged
 from streaming.stages.messages import BatchPlan, Counts, input_name
 from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
@@ -122,8 +122,9 @@ class InputTables:
     def bars(self, output: FoldOutput, origin: str) -> None:
         """Write closed bars and their indicators."""
         codes, time_us = output.bars["instrument"], output.bars["open_time_us"]
-        tables = bar_rows(output, self.catalog, origin)
-        for table, rows in zip((GOLD_BARS, GOLD_INDICATORS), tables, strict=True):
+        indicators = table_of(self._plan.settings.indicators)
+        tables = bar_rows(output, self.catalog, origin, indicators)
+        for table, rows in zip((GOLD_BARS, indicators), tables, strict=True):
             parts = by_market_and_day(rows, self.catalog.markets(), codes, time_us)
             self._gold(table, parts)
 

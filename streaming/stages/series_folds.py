@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,14 +13,14 @@ from marketlake.settings.model import AnomalySettings
 from streaming.stages.detectors import Anomaly, MetricDetectors, Origin, PegDetector
 from streaming.stages.series_rows import SeriesRows
 
-BANK: Final = IndicatorBank()
-
 
 class SeriesFolds:
     """Indicators and anomalies of all bar series of one input.
 
     Parameters
     ----------
+    bank : IndicatorBank
+        The indicators.
     origin : str
         ``trades`` for bars built here, ``venue`` for published ones.
     anomaly_intervals : tuple of str or None
@@ -30,13 +28,18 @@ class SeriesFolds:
     """
 
     def __init__(
-        self, origin: Origin, settings: AnomalySettings, anomaly_intervals: tuple[str, ...] | None
+        self,
+        bank: IndicatorBank,
+        origin: Origin,
+        settings: AnomalySettings,
+        anomaly_intervals: tuple[str, ...] | None,
     ) -> None:
+        self._bank = bank
         self._metrics = BarMetrics()
         self._detectors = MetricDetectors(self._metrics.outputs[:-1], origin, settings)
         self._peg = PegDetector(origin)
         self._anomaly_intervals = anomaly_intervals
-        self.indicator_states = KeyedStates({"bank": BANK.initial()})
+        self.indicator_states = KeyedStates({"bank": bank.initial()})
         self.anomaly_states = KeyedStates(
             {
                 "metrics": self._metrics.initial(),
@@ -65,10 +68,10 @@ class SeriesFolds:
             Indicators, ``float64[columns, n]``, and the anomalies that ended.
         """
         inputs = {**bars, "open_time_us": bars["open_time_us"].astype(np.float64)}
-        indicators = BANK.step(
+        indicators = self._bank.step(
             self.indicator_states.matrix("bank"),
             bars["series"],
-            {name: inputs[name] for name in BANK.inputs},
+            {name: inputs[name] for name in self._bank.inputs},
         )
         return indicators, self._anomalies(bars)
 

@@ -11,7 +11,8 @@ from marketlake.contracts.tables import STATE_FOLDS, STREAM_TABLES, SUMMARY_TABL
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
-from streaming.stages.gold import GOLD_INDICATORS
+from marketlake.settings.model import IndicatorSettings
+from streaming.stages.indicators import table_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,7 +31,7 @@ def _snippets(kind: str) -> list:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty lake in it."""
     folder = tmp_path_factory.mktemp("docs")
-    tables = (*STREAM_TABLES, GOLD_INDICATORS, *SUMMARY_TABLES, STATE_FOLDS)
+    tables = (*STREAM_TABLES, table_of(IndicatorSettings()), *SUMMARY_TABLES, STATE_FOLDS)
     DeltaTables(Storage(str(folder / "lake")), tables).create_all()
     return folder
 

@@ -22,12 +22,12 @@ from marketlake.lake.delta import DeltaTables
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
-from marketlake.settings.model import load_settings
+from marketlake.settings.model import IndicatorSettings, load_settings
 from spark_jobs.batch_process import DailyJob
 from spark_jobs.export import FOLDER
 from spark_jobs.file_day import GOLD_OF_DAY
 from streaming.recompute import BatchHistory
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 from tests.streaming.lakes import Message, assert_same, fill, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker]
@@ -69,7 +69,7 @@ def lake(streamed: Path, tmp_path: Path) -> Path:
 
 
 def tables_of(lake: Path) -> DeltaTables:
-    return DeltaTables(Storage(str(lake)), (*STREAM_TABLES, GOLD_INDICATORS))
+    return DeltaTables(Storage(str(lake)), (*STREAM_TABLES, table_of(IndicatorSettings())))
 
 
 def paths(lake: Path, day: date) -> dict[str, set[str]]:
@@ -321,7 +321,7 @@ def test_the_export_is_gold_for_readers_without_delta(lake: Path, tmp_path: Path
     gold = gold.rename(columns={"instrument": "symbol"}).assign(
         rsi=gold["rsi_14"], date=gold["date"].dt.strftime("%Y-%m-%d")
     )
-    indicators = [c.name for c in GOLD_INDICATORS.columns[6:-2]]
+    indicators = [c.name for c in table_of(IndicatorSettings()).columns[6:-2]]
     columns = [*order, "close", "volume", "rsi", *indicators]
     assert set(exported.columns) == set(columns)
     exported = exported.astype({"market": str, "date": str})

@@ -22,10 +22,11 @@ from marketlake.lake.delta import DeltaTables
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
+from marketlake.settings.model import IndicatorSettings
 from spark_jobs.batch_process import process_command
 from spark_jobs.financial_data_processor import process_day
 from spark_jobs.reconcile_command import reconcile_command
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 from tests.streaming.lakes import fill, publish
 
 BEFORE, AFTER = date(2025, 1, 15), date(2025, 1, 16)
@@ -147,7 +148,7 @@ def test_a_day_again_is_the_same_and_leaves_the_other(
     for day in (BEFORE, AFTER):
         processed(lake, day, parquet)
     once = [day_of(lake, day, *tables) for day in (BEFORE, AFTER)]
-    delta = DeltaTables(Storage(str(lake)), (*STREAM_TABLES, GOLD_INDICATORS))
+    delta = DeltaTables(Storage(str(lake)), (*STREAM_TABLES, table_of(IndicatorSettings())))
     other = [delta.files_of_day(table.replace(".", "/"), str(BEFORE)) for table in GOLD + SILVER]
     arguments = (AFTER, "--lake", lake, "--input", parquet, "--export", tmp_path / "out")
     result = process(*arguments, job=process_day)
@@ -371,7 +372,7 @@ def test_reconcile_names_the_days_that_files_gave_and_compares_the_rest(
     assert result.exit_code == 0, result.output
     assert reconciled(lake) == f"{AFTER}: silver {APART}{SAME}"
 
-    delta = DeltaTables(Storage(str(lake)), (*STREAM_TABLES, GOLD_INDICATORS))
+    delta = DeltaTables(Storage(str(lake)), (*STREAM_TABLES, table_of(IndicatorSettings())))
     lost = delta.files_of_day("gold/bars", str(AFTER))
     delta.commit("gold/bars", "fault", 0, [], replaced=lost)
     told = json.loads(reconciled(lake, "--json", code=1))

@@ -20,15 +20,15 @@ from marketlake.feeds.simulator.market import simulate
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
 from marketlake.lake.compare import lake_differences
 from marketlake.local.broker import EmbeddedBroker
-from marketlake.settings.model import Settings, load_settings
+from marketlake.settings.model import IndicatorSettings, Settings, load_settings
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.kafka import KafkaSource
-from streaming.stages.gold import GOLD_INDICATORS
+from streaming.stages.indicators import table_of
 from streaming.state_compare import state_differences
 
 Message = tuple[EventType, bytes | None, bytes]
 
-COMPARED = [*(t for t in STREAM_TABLES if t.layer != "bronze"), GOLD_INDICATORS]
+COMPARED = [*(t for t in STREAM_TABLES if t.layer != "bronze"), table_of(IndicatorSettings())]
 
 
 def faulty_market(seed: int, seconds: int) -> SimulationConfig:

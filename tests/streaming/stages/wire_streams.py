@@ -12,8 +12,8 @@ from marketlake.contracts.control import Control
 from marketlake.feeds.simulator import SimulationConfig, fuzz_messages, simulate
 from marketlake.settings.model import load_settings
 from streaming.stages.families import INTERVALS
+from streaming.stages.indicators import bank_of
 from streaming.stages.lane_fold import LaneFold
-from streaming.stages.series_folds import BANK
 from streaming.stages.silver import silver_table
 
 INTERVAL_OF_BAR_US = 60_000_000
@@ -121,7 +121,7 @@ class Run:
                 opened = int(output.bars["open_time_us"][i])
                 key = (at.venue, at.instrument, interval, opened)
                 self.bars.append((key, b"".join(output.bars[n][i].tobytes() for n in names)))
-                assert output.indicators.shape[0] == len(BANK.columns)
+                assert output.indicators.shape[0] == len(bank_of(SETTINGS.indicators).columns)
                 assert key not in self.indicators, "two bars of one key"
                 self.indicators[key] = output.indicators[:, i].tobytes()
         # repr of a float tells every bit but the payload of a NaN.
