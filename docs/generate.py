@@ -87,7 +87,7 @@ def detectors_page() -> str:
     """Write the page of the detectors of single series, from their docstrings."""
     text = detectors_reference(model.AnomalySettings()).replace("``", "`")
     intro = "What they are for, and what they found, stands in [anomalies.md](anomalies.md)."
-    return "\n\n".join(["# Detectors", _MADE, intro, text])
+    return f"# Detectors\n\n{_MADE}\n\n{intro}\n\n{text}"
 
 
 def venues_page() -> str:
