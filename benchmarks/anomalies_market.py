@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from streaming.stages.input_fold import InputFold
 
 from marketlake.analytics.anomalies.cross_venue import KINDS, CrossVenueMoves, VenueMoves
 from marketlake.analytics.anomalies.listings import build_listings
@@ -17,6 +16,7 @@ from marketlake.feeds.simulator import Incident, Simulation, SimulationConfig, s
 from marketlake.feeds.simulator.prices import is_volatile
 from marketlake.settings.model import Settings
 from streaming.stages.families import INTERVALS
+from streaming.stages.lane_fold import LaneFold
 
 MINUTE_US = 60_000_000
 CHUNK = 100_000
@@ -84,7 +84,7 @@ def watch(config: SimulationConfig, settings: Settings) -> Watched:
     bars: list[pd.DataFrame] = []
     for event_type in ("trade", "quote"):
         values, _ = messages[event_type]
-        fold = InputFold(event_type, settings)  # type: ignore[arg-type]
+        fold = LaneFold(event_type, settings)  # type: ignore[arg-type]
         # The source's own time only bounds the future, and nothing here is from there.
         late_us = np.full(len(values), config.end_time_us, np.int64)
         end = Control("end", config.end_time_us + MINUTE_US)
@@ -109,7 +109,7 @@ def watch(config: SimulationConfig, settings: Settings) -> Watched:
     return Watched(simulation, [one for one in found if one.start_us >= first], minutes)
 
 
-def _frame(fold: InputFold, bars: dict[str, np.ndarray]) -> pd.DataFrame:
+def _frame(fold: LaneFold, bars: dict[str, np.ndarray]) -> pd.DataFrame:
     frame = pd.DataFrame(bars)
     frame = frame[frame["interval"] == INTERVALS.index("1m")]
     instruments = [fold.catalog.instruments[code] for code in frame["instrument"]]

@@ -60,7 +60,7 @@ class BarSettings(_Section):
 
     intervals: tuple[Interval, ...] = ("1s", "1m")
     """Bars in ``gold/bars``; each but the first is derived from the one before."""
-    anomaly_intervals: tuple[Interval, ...] = ("1m",)
+    anomaly_intervals: tuple[Interval, ...] = ("1s", "1m")
     """Built bars on which anomalies are looked for."""
 
     @model_validator(mode="after")
@@ -112,6 +112,8 @@ class AnomalySettings(_Section):
     """The same of the robust detector, whose scores have heavier tails."""
     robust_exit_score: float = Field(5.0, gt=0)
     """The same of the robust detector."""
+    second_scale: float = Field(1.6, ge=1)
+    """Bars of a second have heavier tails: their scales are so many times wider."""
     max_run_bars: int = Field(60, ge=1)
     """A longer run is cut, so that it is seen while it lasts."""
     venue_enter_score: float = Field(8.0, gt=0)

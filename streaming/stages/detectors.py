@@ -97,6 +97,8 @@ class MetricDetectors:
             {metric: _SCALE_MIN[metric] for metric in metrics},
         )
         self._groups = GroupCodes()
+        self._second_scale = settings.second_scale
+        self._widen = np.empty(0)
 
     def blocks(self) -> dict[str, Float64Array]:
         """Blocks of state: the values and the runs of each detector."""
@@ -114,7 +116,13 @@ class MetricDetectors:
         All bars up to a watermark come in one call, so that venues can be compared.
         """
         groups = self._groups.of(states.keys)
-        found = self._bank.step(states.matrix, series, open_us, values, groups[series])
+        known = self._widen.size
+        if known < len(states):
+            fresh = [self._second_scale if key[2] == "1s" else 1.0 for key in states.keys[known:]]
+            self._widen = np.concatenate([self._widen, np.array(fresh)])
+        found = self._bank.step(
+            states.matrix, series, open_us, values, groups[series], self._widen[series]
+        )
         return self._describe(states, found)
 
     def flush(self, states: KeyedStates) -> list[Anomaly]:

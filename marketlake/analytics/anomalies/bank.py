@@ -65,6 +65,7 @@ class DetectorBank:
         open_us: Int64,
         values: Float64,
         group: Int64,
+        widen: Float64,
     ) -> list[DetectedRuns]:
         """Take bars and give the runs that they end.
 
@@ -78,12 +79,15 @@ class DetectorBank:
             Shape ``(metrics, n)``.
         group
             Shape ``(n,)``: series to compare with in the same bar; see :func:`peer_values`.
+        widen
+            Shape ``(n,)``: factor on the scale, and so a divisor of the score, of each bar.
         """
         count, n = values.shape
         cells = (series * count + np.arange(count)[:, np.newaxis]).ravel()
         time_us = np.tile(open_us, count).astype(np.float64)
         columns = {"value": np.ravel(values), "open_time_us": time_us}
         floor = np.repeat(self._scale_min, n)
+        wider = np.tile(widen, count)
         scores = {}
         asked = np.zeros(n, np.bool_)
         for detector, runs in self._detectors.items():
@@ -93,6 +97,8 @@ class DetectorBank:
                 *(columns[name] for name in detector.inputs),
             )
             z[~(scale > floor)] = np.nan
+            z /= wider
+            scale *= wider
             size = np.abs(z)
             if (size >= runs.exit).any() or runs.any_open(
                 self._cells(states, detector, "runs"), cells

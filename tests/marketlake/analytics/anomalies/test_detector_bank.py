@@ -70,7 +70,7 @@ def test_cut_between_any_minutes_gives_the_same_bits(seed, count, inner):
     minute, series, open_us, values = minutes(seed, count)
     group = np.zeros(series.size, np.int64)
     whole = states_of(some)
-    expected = some.step(whole.matrix, series, open_us, values, group)
+    expected = some.step(whole.matrix, series, open_us, values, group, np.ones(series.size))
     end = whole.words()
     expected += some.flush(whole.matrix)
 
@@ -80,7 +80,9 @@ def test_cut_between_any_minutes_gives_the_same_bits(seed, count, inner):
         again.restore(states.keys, states.words())
         states = again
         cut = (minute >= start) & (minute < stop)
-        found += some.step(states.matrix, series[cut], open_us[cut], values[:, cut], group[cut])
+        found += some.step(
+            states.matrix, series[cut], open_us[cut], values[:, cut], group[cut], np.ones(cut.sum())
+        )
     assert states.words().tobytes() == end.tobytes()
     found += some.flush(states.matrix)
     assert listed(found) == listed(expected)
@@ -93,7 +95,9 @@ def test_a_detector_gives_in_the_bank_what_it_gives_alone(name):
     some = bank()
     found = [
         part
-        for part in some.step(states_of(some).matrix, series, open_us, values, group)
+        for part in some.step(
+            states_of(some).matrix, series, open_us, values, group, np.ones(series.size)
+        )
         if part.detector == DETECTORS[name](SHORT).name
     ]
     assert found
@@ -126,9 +130,34 @@ def test_a_scale_up_to_the_metrics_floor_is_not_scored():
     some = bank(["zscore"])
     states = states_of(some)
     series = np.zeros(n, np.int64)
-    some.step(states.matrix, series, T0 + MINUTE_US * np.arange(n), values, series)
+    some.step(states.matrix, series, T0 + MINUTE_US * np.arange(n), values, series, np.ones(n))
     ended = some.flush(states.matrix)
     assert [part.metric for part in ended] == ["one"]
+
+
+def test_a_wider_scale_is_a_smaller_score_of_the_same_value():
+    _, series, open_us, values = minutes(5, 60)
+    group = np.zeros(series.size, np.int64)
+
+    def found(factor):
+        some = bank(["zscore"])
+        states = states_of(some)
+        widen = np.full(series.size, factor)
+        parts = some.step(states.matrix, series, open_us, values, group, widen)
+        return {
+            (part.metric, *row[:2]): row[2:]
+            for part in [*parts, *some.flush(states.matrix)]
+            for row in zip(
+                part.runs.series, part.runs.start_us, part.runs.value, part.runs.expected,
+                part.runs.scale, part.runs.score, strict=True,
+            )
+        }  # fmt: skip
+
+    plain, wide = found(1.0), found(2.0)
+    assert 0 < len(wide) < len(plain)
+    for value, expected, scale, score in wide.values():
+        assert abs(score) >= RUNS.enter
+        np.testing.assert_allclose(score, (value - expected) / scale, rtol=1e-12)
 
 
 def test_an_event_tells_what_the_others_did_at_its_peak():
@@ -142,7 +171,7 @@ def test_an_event_tells_what_the_others_did_at_its_peak():
     values[0, at + 3] = np.nan
     # The last series is of another instrument.
     group = np.array([0, 0, 0, 1])[series]
-    some.step(states.matrix, series, T0 + MINUTE_US * minute, values, group)
+    some.step(states.matrix, series, T0 + MINUTE_US * minute, values, group, np.ones(minute.size))
     (event,) = [
         part
         for part in some.flush(states.matrix)
@@ -181,5 +210,10 @@ def test_states_that_are_a_copy_are_refused():
     one = np.zeros(1, np.int64)
     with pytest.raises(ValueError, match="contiguous"):
         some.step(
-            lambda name: np.asfortranarray(states.matrix(name)), one, one, np.zeros((2, 1)), one
-        )
+            lambda name: np.asfortranarray(states.matrix(name)),
+            one,
+            one,
+            np.zeros((2, 1)),
+            one,
+            np.ones(1),
+        )  # fmt: skip
