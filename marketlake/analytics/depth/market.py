@@ -133,7 +133,7 @@ def top_rows(columns: Columns, depth: int) -> TopRows:
     return TopRows._make((*(columns[name] for name in _NAMES), *rest))
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def take_row(market: Market, rows: TopRows, row: int) -> None:
     """Let a quote or a book change the market."""
     i, now_us, book = rows.instrument[row], rows.time_us[row], rows.book[row]
@@ -147,7 +147,7 @@ def take_row(market: Market, rows: TopRows, row: int) -> None:
                 market.levels[i, side, level] = rows.levels[book, side, level]
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def in_step(market: Market, legs: Int64Array, count: int, max_skew_us: int) -> bool:
     """Tell whether the clocks and the ways of some legs' venues agree well enough.
 

@@ -20,7 +20,7 @@ OWN_WORDS: Final = 3
 """Where the words of a kind of opportunity begin."""
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def live_on(state: Float64Array, now_us: int, net_bps: float, quantity: float, pays: bool) -> int:  # noqa: FBT001 - compiled
     """Let an opportunity, open or not, meet a new price; what is to be told of it.
 

@@ -52,7 +52,7 @@ def new_walk() -> Walk:
     return Walk(np.zeros(MAX_LEGS, np.int64), np.zeros(MAX_LEGS, np.int64), np.zeros((4, MAX_LEGS)))
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def _next_level(market: Market, leg: int, at: int, oldest_us: int) -> int:
     """Find the next level of the last book that is worse than the best price; -1 for none."""
     i, side = leg >> 1, leg & 1
@@ -67,7 +67,7 @@ def _next_level(market: Market, leg: int, at: int, oldest_us: int) -> int:
     return -1
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def _slice(legs: Int64Array, count: int, values: Float64Array) -> tuple[float, float, float, int]:
     """Give cost and proceeds of one unit out of the first leg, units on offer, and who limits."""
     price, left = values[_PRICE, 0], values[_LEFT, 0]
@@ -85,7 +85,7 @@ def _slice(legs: Int64Array, count: int, values: Float64Array) -> tuple[float, f
     return cost, proceeds, reach, limit
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def _trade(legs: Int64Array, count: int, values: Float64Array, reach: float) -> None:
     """Let an amount out of the first leg go through the chain."""
     amount = reach
@@ -146,13 +146,13 @@ def walk_chain(
     return steps
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def out_of_leg(walk: Walk, leg: int) -> float:
     """Amount that came out of a leg."""
     return walk.values[_AMOUNT, leg]
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def total(walk: Walk, which: int) -> float:
     """One of ``SPENT``, ``GOT``, ``REACH`` and ``GROSS``."""
     return walk.values[_TOTAL, which]

@@ -52,7 +52,7 @@ FLOAT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def emit_pair(
     pairs: Float64Array, pair: int, status: int, now_us: int, buy: int, sell: int,
     market: Market, count: int, out_int: Int64Array, out_float: Float64Array,
@@ -140,7 +140,7 @@ def price_pair(
     return count
 
 
-@njit(inline="always", **RAW)
+@njit(**RAW)
 def may_pay(universe: Universe, buy: int, sell: int, market: Market, terms: Terms) -> bool:
     """Tell by the best prices alone whether a pair needs a look; True where they are converted.
 
