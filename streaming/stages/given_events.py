@@ -15,6 +15,7 @@ from streaming.stages.merge_fold import MergeEvents
 from streaming.stages.messages import BatchPlan, bucket_of, venue_bucket
 
 _NONE: Final = np.empty(0, np.int64)
+_BAR_VALUES: Final = ("high", "low", "close", "volume", "quote_volume")
 
 
 class GivenEvents:
@@ -36,8 +37,7 @@ class GivenEvents:
                     "interval": bars["interval"],
                     "instrument": bars["instrument"],
                     "origin": np.full(n, int(event_type == "bar"), np.int64),
-                    "close": bars["close"],
-                    "volume": bars["volume"],
+                    **{name: bars[name] for name in _BAR_VALUES},
                 }
             )
         if row_count(output.tops):

@@ -11,8 +11,15 @@ import pyarrow.compute as pc
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, row_count
 from marketlake.analytics.depth.opportunity import STATUS
-from marketlake.contracts.tables import GOLD_BASIS, GOLD_SPREADS, GOLD_TRIANGLES, Table
+from marketlake.contracts.tables import (
+    GOLD_ANOMALIES,
+    GOLD_BASIS,
+    GOLD_SPREADS,
+    GOLD_TRIANGLES,
+    Table,
+)
 from streaming.stages.families import INTERVALS
+from streaming.stages.gold import anomaly_rows
 from streaming.stages.merge_fold import MergeOutput
 from streaming.stages.silver import dictionary, timestamps
 
@@ -50,6 +57,19 @@ def merge_rows(output: MergeOutput) -> Iterator[MergeRows]:
         yield _triangles(output, columns, studies=False)
     for columns in _filled(output.basis):
         yield _basis(output, columns)
+    if output.anomalies:
+        yield _anomalies(output)
+
+
+def _anomalies(output: MergeOutput) -> MergeRows:
+    found = output.anomalies
+    codes = {(i.venue, i.instrument): code for code, i in enumerate(output.instruments)}
+    return MergeRows(
+        GOLD_ANOMALIES,
+        anomaly_rows(found),
+        np.array([codes[a.venue, a.instrument] for a in found], np.int64),
+        np.array([a.start_us for a in found], np.int64),
+    )
 
 
 def _filled(columns: Columns) -> Iterator[Columns]:

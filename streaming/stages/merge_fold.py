@@ -24,11 +24,13 @@ from marketlake.analytics.arrays import (
 from marketlake.analytics.reorder import ReorderBuffer
 from marketlake.analytics.triangles.cycles import Cycle
 from marketlake.contracts.instruments import Instrument, resolve, with_fee
-from marketlake.settings.model import SpreadSettings
+from marketlake.settings.model import AnomalySettings, SpreadSettings
 from streaming.stages.close_world import CloseWorld
+from streaming.stages.detectors import Anomaly
 from streaming.stages.listing import Listing, make_listing
 from streaming.stages.quote_world import QuoteWorld
 from streaming.stages.top_buffer import TopBuffer
+from streaming.stages.venue_comparison import VenueComparison
 
 _BAR_ORDER: Final = ("time_us", "interval", "instrument", "origin")
 
@@ -53,6 +55,8 @@ class MergeOutput:
         Of ``gold/triangles``: of closes, and of quotes and books.
     basis : Columns
         Of ``gold/basis``.
+    anomalies : list of Anomaly
+        Moves of a listing against the other venues.
     """
 
     instruments: list[Instrument]
@@ -62,6 +66,7 @@ class MergeOutput:
     triangle_studies: Columns
     triangles: Columns
     basis: Columns
+    anomalies: list[Anomaly]
 
 
 @dataclass
@@ -74,6 +79,8 @@ class MergeFold:
         Tells whether spreads and basis of a base asset are computed in this bucket.
     owns_venue : callable
         Tells whether triangles of a venue are computed in this bucket.
+    anomalies : AnomalySettings
+        Of the comparison of venues.
     instruments : list of Instrument
         Ascending by (venue, instrument): a code is a rank in the total order.
     """
@@ -81,12 +88,14 @@ class MergeFold:
     settings: SpreadSettings
     owns: Callable[[str], bool] = lambda _base: True
     owns_venue: Callable[[str], bool] = lambda _venue: True
+    anomalies: AnomalySettings = field(default_factory=AnomalySettings)
     instruments: list[Instrument] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._bars = ReorderBuffer(_BAR_ORDER)
         self._tops = TopBuffer(self.settings.depth_levels)
         self._closes = CloseWorld(self.settings)
+        self._venues = VenueComparison(self.anomalies, self.owns)
         self._quotes = QuoteWorld(self.settings)
         self._resolved: dict[tuple[str, str], Instrument] = {}
         self._listing: Listing
@@ -103,15 +112,21 @@ class MergeFold:
             ranks = np.array([codes[name] for name in part.names], np.int64)
             bars.append(_ranked(unpack_arrays(part.bars), ranks))
             tops.append(_ranked(unpack_arrays(part.tops), ranks))
-        indicative, studies = self._closes.step(
-            _step_all(self._bars, bars, bar_watermark_us), self._listing
-        )
+        released = _step_all(self._bars, bars, bar_watermark_us)
+        indicative, studies = self._closes.step(released, self._listing)
+        anomalies = self._venues.step(released, self.instruments)
         executable, triangles, basis = self._quotes.step(
             self._tops.step(tops, top_watermark_us), top_watermark_us, self._listing
         )
-        cycles = self._listing.cycles
         return MergeOutput(
-            self.instruments, cycles, indicative, executable, studies, triangles, basis
+            self.instruments,
+            self._listing.cycles,
+            indicative,
+            executable,
+            studies,
+            triangles,
+            basis,
+            anomalies,
         )
 
     def _meet(self, names: set[tuple[str, str]]) -> None:
@@ -158,6 +173,7 @@ class MergeFold:
                 "names": np.frombuffer(names.encode(), np.uint8),
                 **self._closes.state(),
                 **self._quotes.state(),
+                **{f"venues.{k}": v for k, v in self._venues.state().items()},
                 **{f"bars.{k}": v for k, v in self._bars.state().items()},
                 **{f"tops.{k}": v for k, v in self._tops.state().items()},
             }
@@ -170,6 +186,7 @@ class MergeFold:
         self._set_instruments([tuple(n.split("|", 1)) for n in text.split("\n") if n])
         self._closes.restore(arrays)
         self._quotes.restore(arrays)
+        self._venues.restore(_with_prefix(arrays, "venues."), self.instruments)
         self._bars.pending = _with_prefix(arrays, "bars.")
         self._tops.restore(_with_prefix(arrays, "tops."))
 

@@ -190,6 +190,7 @@ def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
         plan.settings.spreads,
         lambda base: bucket_of(base, buckets) == bucket,
         lambda venue: venue_bucket(venue, buckets) == bucket,
+        plan.settings.anomalies,
     )
     if chain:
         state = read_state(storage, [file.path for file in chain])

@@ -21,6 +21,7 @@ from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.instruments import Instrument
 from marketlake.settings.model import AnomalySettings
 from streaming.stages.detectors import Anomaly
+from streaming.stages.families import INTERVALS
 
 INTERVAL: Final = "1m"
 """Bars that are compared. Seconds are too few trades to tell a thin venue from a silent one."""
@@ -58,9 +59,7 @@ class VenueComparison:
     def _fresh(self, count: int) -> Float64Array:
         return np.tile(self._fold.initial(), (count, 1))
 
-    def step(
-        self, bars: Columns, instruments: list[Instrument], interval_code: int
-    ) -> list[Anomaly]:
+    def step(self, bars: Columns, instruments: list[Instrument]) -> list[Anomaly]:
         """Take bars in the total order, all up to a watermark.
 
         Parameters
@@ -71,14 +70,12 @@ class VenueComparison:
             ``quote_volume`` (NaN where it is not known).
         instruments : list of Instrument
             Ascending by (venue, instrument); those known before are among them.
-        interval_code : int
-            Code of :data:`INTERVAL`.
         """
         self._meet(instruments)
         if not row_count(bars):
             return []
         found = []
-        of_interval = bars["interval"] == interval_code
+        of_interval = bars["interval"] == INTERVALS.index(INTERVAL)
         for origin, name in enumerate(ORIGINS):
             rows = np.flatnonzero(of_interval & (bars["origin"] == origin))
             if not rows.size:

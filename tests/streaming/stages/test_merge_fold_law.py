@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from marketlake.analytics.arrays import pack_arrays, row_count, take
 from marketlake.analytics.depth.market import NO_TRANSIT_US
-from marketlake.settings.model import SpreadSettings
+from marketlake.settings.model import AnomalySettings, SpreadSettings
 from streaming.stages.families import INTERVALS
 from streaming.stages.merge_fold import MergeEvents, MergeFold
 
@@ -34,6 +34,9 @@ SETTINGS = SpreadSettings(
 BARS, TOPS = ("trades-0", "trades-1", "bars-0"), ("quotes-0", "quotes-1", "books-0")
 
 
+ANOMALIES = AnomalySettings(min_bars=3, venue_enter_score=1.5, venue_min_move_bps=20.0)
+
+
 def prices(rng, codes):
     pairs = [NAMES[c][1].split("-")[:2] for c in codes]
     level = np.array([PRICE[base] / PRICE.get(quote, 1.0) for base, quote in pairs])
@@ -45,13 +48,19 @@ def bars_of(rng, name, codes):
     draws = rng.integers(1, 20, 90), rng.integers(0, 2, 90), rng.choice(codes, 90)
     keys = {tuple(map(int, key)) for key in zip(*draws, strict=True)}
     time_s, interval, instrument = (np.array(c, np.int64) for c in zip(*sorted(keys), strict=True))
+    close, volume = prices(rng, instrument), rng.choice([0.0, 1.0], time_s.size, p=[0.2, 0.8])
+    # A few bars reach far, so that venues part.
+    reach = rng.choice([1e-4, 0.05], time_s.size, p=[0.8, 0.2])
     return {
         "time_us": T0 + time_s * 1_000_000 - 1,
         "interval": interval,
         "instrument": instrument,
         "origin": np.full(time_s.size, int(name.startswith("bars")), np.int64),
-        "close": prices(rng, instrument),
-        "volume": rng.choice([0.0, 1.0], time_s.size, p=[0.2, 0.8]),
+        "high": close * (1 + reach),
+        "low": close * (1 - reach),
+        "close": close,
+        "volume": volume,
+        "quote_volume": close * volume,
     }
 
 
@@ -125,8 +134,11 @@ class Rows:
     def __init__(self):
         self.indicative, self.executable, self.ids = [], [], []
         self.triangle_studies, self.triangles, self.basis = [], [], []
+        self.anomalies = []
 
     def take(self, output):
+        # repr of a float tells every bit but the payload of a NaN.
+        self.anomalies += [repr(anomaly) for anomaly in output.anomalies]
         for kind in ("triangle_studies", "triangles"):
             columns = getattr(output, kind)
             for i in range(row_count(columns)):
@@ -155,7 +167,7 @@ class Rows:
     def done(self):
         return (
             sorted(self.indicative), sorted(self.executable), sorted(self.triangle_studies),
-            sorted(self.triangles), sorted(self.basis),
+            sorted(self.triangles), sorted(self.basis), sorted(self.anomalies),
         )  # fmt: skip
 
 
@@ -163,7 +175,7 @@ def fold_all(seed, batches, *, shuffle=None, restart=False):
     """Take each input up to its watermark of each batch."""
     rows = inputs(seed)
     before = dict.fromkeys(rows, 0)
-    fold, out = MergeFold(SETTINGS), Rows()
+    fold, out = MergeFold(SETTINGS, anomalies=ANOMALIES), Rows()
     for watermarks in batches:
         parts = []
         for name, columns in rows.items():
@@ -178,7 +190,7 @@ def fold_all(seed, batches, *, shuffle=None, restart=False):
         )
         before = watermarks
         if restart:
-            restored = MergeFold(SETTINGS)
+            restored = MergeFold(SETTINGS, anomalies=ANOMALIES)
             restored.restore(fold.state())
             assert restored.state() == fold.state()
             fold = restored
@@ -229,7 +241,7 @@ def test_the_events_hold_what_the_law_is_about(seed):
 
 
 def test_a_batch_without_events_closes_what_expired():
-    fold = MergeFold(SETTINGS)
+    fold = MergeFold(SETTINGS, anomalies=ANOMALIES)
     rows = inputs(0)["quotes-0"]
 
     def top(instrument, bid, ask):
@@ -244,7 +256,7 @@ def test_a_batch_without_events_closes_what_expired():
     opened = fold.step(parts, T0, T0 + 1).executable
     assert opened["status"].tolist() == [0]
     assert not row_count(fold.step([], T0, T0 + 1_500_000).executable)
-    restored = MergeFold(SETTINGS)
+    restored = MergeFold(SETTINGS, anomalies=ANOMALIES)
     restored.restore(fold.state())
     closed = restored.step([], T0, T0 + 1_500_001).executable
     assert closed["status"].tolist() == [2]
@@ -253,7 +265,7 @@ def test_a_batch_without_events_closes_what_expired():
 
 
 def test_an_instrument_that_left_the_reference_table_is_named():
-    fold = MergeFold(SETTINGS)
+    fold = MergeFold(SETTINGS, anomalies=ANOMALIES)
     empty = pack_arrays({})
     with pytest.raises(ValueError, match="mtgox BTC-USD is in the state but not in the reference"):
         fold.step([MergeEvents([("mtgox", "BTC-USD")], empty, empty)], 0, 0)

@@ -62,7 +62,7 @@ def step(stage, rows, known):
     instruments = [resolve(*NAMES[k]) for k in order]
     bars = {name: values for name, values in rows.items() if name != "name"}
     bars["instrument"] = np.array([order.index(int(k)) for k in rows["name"]], np.int64)
-    return stage.step(bars, instruments, CODE), instruments
+    return stage.step(bars, instruments), instruments
 
 
 @settings(max_examples=25, deadline=None)
@@ -120,7 +120,7 @@ def depeg(recorded_data):
         "quote_volume": np.full(n, np.nan),
     }
     stage = VenueComparison(AnomalySettings())
-    found = stage.step(columns, [resolve(*name) for name in names], CODE)
+    found = stage.step(columns, [resolve(*name) for name in names])
     table = pd.DataFrame([vars(anomaly) for anomaly in found])
     evidence = pd.DataFrame([json.loads(text) for text in table["evidence"]])
     for name in ("start_us", "end_us"):
