@@ -27,7 +27,7 @@ NO_TIME_US: Final = -(2**62)
 """Watermark of an input that has seen nothing."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _admit(
     time_us: Int64Array,
     identity: UInt64Array,

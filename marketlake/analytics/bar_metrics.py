@@ -10,7 +10,7 @@ from numba import njit
 from marketlake.analytics.kernel import Float64, Int64, KeyedKernel
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _metrics(
     states: Float64,
     series: Int64,

@@ -77,7 +77,7 @@ def vwap(quote_volume: Float64, volume: Float64) -> Float64:
     return result
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _late(states: Float64, series: Int64, time_us: Float64, interval: float, late: Bool) -> None:
     reached = states[:, _CLOSED_TO].copy()
     for i in range(series.size):
@@ -87,7 +87,7 @@ def _late(states: Float64, series: Int64, time_us: Float64, interval: float, lat
             reached[series[i]] = start
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _roll(
     states: Float64,
     series: Int64,

@@ -22,14 +22,14 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _mix(value: np.uint64) -> np.uint64:
     value = (value ^ (value >> _S30)) * _MIX_1
     value = (value ^ (value >> _S27)) * _MIX_2
     return value ^ (value >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _hash_strings(
     offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], out: UInt64Array
 ) -> None:
@@ -40,7 +40,7 @@ def _hash_strings(
         out[i] = _mix(value)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _combine(hashes: UInt64Array, words: UInt64Array) -> None:
     for i in range(hashes.size):
         hashes[i] = _mix(hashes[i] + _GOLDEN + _mix(words[i] + _GOLDEN))

@@ -23,7 +23,7 @@ class SpreadSamples:
     spread_bps: Float64Array
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sample(
     states: Float64Array,
     series: Int64Array,

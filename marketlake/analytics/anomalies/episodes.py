@@ -80,7 +80,7 @@ SCALE_MIN: Final = 1e-4
 """Least scale of excursions: a basis point."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _is_peer(listings: Listings, k: int, j: int, converted: int, fresh: Flags) -> bool:
     return (
         fresh[j]
@@ -89,7 +89,7 @@ def _is_peer(listings: Listings, k: int, j: int, converted: int, fresh: Flags) -
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _peers_price(
     listings: Listings, k: int, converted: int, fresh: Flags, prices: Float64, buffer: Float64
 ) -> tuple[float, int]:
@@ -104,7 +104,7 @@ def _peers_price(
     return middle(buffer, count), count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _usual_volume(
     states: Float64, listings: Listings, k: int, converted: int, fresh: Flags
 ) -> float:
@@ -118,13 +118,13 @@ def _usual_volume(
     return total / count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def scale_of(states: Float64, k: int, word: int) -> float:
     """Give the usual size of an excursion: ``word`` is that of its tracked median."""
     return max(NORMAL_MEDIAN * states[k, word], SCALE_MIN)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _track(states: Float64, k: int, word: int, size: float) -> None:
     """Let a median follow a value: up or down by a step, however far the value is.
 
@@ -141,7 +141,7 @@ def _track(states: Float64, k: int, word: int, size: float) -> None:
     states[k, word] = max(states[k, word], SCALE_MIN / NORMAL_MEDIAN)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def excursion(shown: Float64, k: int, origin: int) -> tuple[float, int]:
     """Give the farther of high and low from where the listing was, in logs, and which it is."""
     up = math.log(shown[HIGH, k] / shown[origin, k])
@@ -151,7 +151,7 @@ def excursion(shown: Float64, k: int, origin: int) -> tuple[float, int]:
     return down, LOW
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def open_episode(
     states: Float64, listings: Listings, k: int, now_us: int, origin: int, known: Flags,
     shown: Float64, min_move: float, scale: float, buffer: Float64,
@@ -182,7 +182,7 @@ def open_episode(
     states[k, ORIGIN] = origin
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def follow(
     states: Float64, listings: Listings, k: int, now_us: int, fresh: Flags, shown: Float64,
     volume: float, vwap: float, buffer: Float64,
@@ -225,7 +225,7 @@ def follow(
     return left * sign <= BACK * states[k, PEAK] * sign
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def end_episode(
     states: Float64, k: int, reverted: float, tiny: float, numbers: Int64, out: Float64, count: int
 ) -> int:
@@ -250,14 +250,14 @@ def end_episode(
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def start_anew(states: Float64, k: int, shown: Float64) -> None:
     """Let the slow mean begin where the listing is now: what it did is told."""
     states[k, ANCHOR] = math.log(shown[NOW, k])
     states[k, ANCHOR_VALUE] = math.log(shown[NOW + 1, k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def learn(states: Float64, k: int, shown: Float64, volume: float, limits: Limits) -> None:
     """Let a bar count in what is usual for its listing.
 

@@ -16,7 +16,7 @@ MOMENT_WORDS: Final = 5
 """Words of weighted moments: count, sum of weights, of their squares, mean, sum of squares."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def push_weighted(states: Float64, k: int, at: int, decay: float, x: float) -> None:
     """Add ``x`` with weight 1 to the moments in words ``at`` on, after all others lost weight.
 
@@ -32,7 +32,7 @@ def push_weighted(states: Float64, k: int, at: int, decay: float, x: float) -> N
     states[k, at + 4] = decay * states[k, at + 4] + delta * (x - mean)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def weighted_variance(states: Float64, k: int, at: int) -> float:
     """Give the variance of weighted moments, unbiased; NaN of fewer than two values."""
     weight = states[k, at + 1]
@@ -41,7 +41,7 @@ def weighted_variance(states: Float64, k: int, at: int) -> float:
     return states[k, at + 4] / (weight - states[k, at + 2] / weight)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _exponential_zscore(
     states: Float64,
     series: Int64,

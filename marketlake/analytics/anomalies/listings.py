@@ -103,7 +103,7 @@ def build_listings(
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def middle(buffer: Float64, count: int) -> float:
     """Give the median of the first ``count`` words, which it sorts; NaN of none."""
     for i in range(1, count):
@@ -121,7 +121,7 @@ def middle(buffer: Float64, count: int) -> float:
     return 0.5 * buffer[half - 1] + 0.5 * buffer[half]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def currency_values(
     listings: Listings, close: Float64, fresh: npt.NDArray[np.bool_], buffer: Float64, out: Float64
 ) -> None:

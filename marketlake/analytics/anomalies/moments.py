@@ -44,7 +44,7 @@ from marketlake.analytics.anomalies.listings import Listings, currency_values
 from marketlake.analytics.kernel import Float64, Int64
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _show(
     states: Float64, k: int, row: int, rate: float, high: Float64, low: Float64, close: Float64,
     shown: Float64,
@@ -62,7 +62,7 @@ def _show(
         shown[side + 1, k] = shown[side, k] * rate
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _look_for_one(
     states: Float64, listings: Listings, k: int, now_us: int, known: Flags, shown: Float64,
     limits: Limits, buffer: Float64, numbers: Int64, out: Float64, count: int,
@@ -94,7 +94,7 @@ def _look_for_one(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _group_moment(
     states: Float64, listings: Listings, members: Int64, now_us: int, row_of: Int64, fresh: Flags,
     known: Flags, shown: Float64, volume: Float64, vwap: Float64, limits: Limits,
@@ -131,7 +131,7 @@ def _group_moment(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _note_rows(
     begin: int, time_us: Int64, listing: Int64, high: Float64, low: Float64, close: Float64,
     volume: Float64, row_of: Int64,
@@ -146,7 +146,7 @@ def _note_rows(
     return end
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def moves(
     states: Float64, listings: Listings, time_us: Int64, listing: Int64, high: Float64,
     low: Float64, close: Float64, volume: Float64, vwap: Float64, limits: Limits,

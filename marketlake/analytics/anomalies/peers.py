@@ -11,7 +11,7 @@ from numba import njit
 from marketlake.analytics.kernel import Bool, Float64, Int64
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _median_of_others(values: Float64, begin: int, end: int, me: int, buffer: Float64) -> int:
     """Leave the finite values of ``begin`` to ``end`` but ``me`` in ``buffer``, ascending."""
     count = 0
@@ -27,7 +27,7 @@ def _median_of_others(values: Float64, begin: int, end: int, me: int, buffer: Fl
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _peer_values(
     group: Int64, time_us: Int64, asked: Bool, values: Float64, counts: Float64, medians: Float64
 ) -> None:

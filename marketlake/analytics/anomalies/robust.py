@@ -18,7 +18,7 @@ NORMAL_MAD: Final = 1.4826
 _COUNT, _NEXT, _RING = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _place(states: Float64, k: int, start: int, count: int, x: float) -> int:
     """Find the first of ``count`` ascending words from ``start`` on that is not below ``x``."""
     low, high = start, start + count
@@ -31,7 +31,7 @@ def _place(states: Float64, k: int, start: int, count: int, x: float) -> int:
     return low
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _push_sorted(states: Float64, k: int, window: int, x: float) -> None:
     """Put ``x`` in the ring and in the ascending copy of it, in the place of the oldest value."""
     count = int(states[k, _COUNT])
@@ -59,7 +59,7 @@ def _push_sorted(states: Float64, k: int, window: int, x: float) -> None:
     states[k, _NEXT] = pos + 1 if pos + 1 < window else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _median(states: Float64, k: int, first: int, count: int) -> float:
     half = count // 2
     if count % 2:
@@ -67,7 +67,7 @@ def _median(states: Float64, k: int, first: int, count: int) -> float:
     return 0.5 * states[k, first + half - 1] + 0.5 * states[k, first + half]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _median_deviation(states: Float64, k: int, first: int, count: int, median: float) -> float:
     """Give the median distance from the median; the values ascend from word ``first`` on.
 
@@ -95,7 +95,7 @@ def _median_deviation(states: Float64, k: int, first: int, count: int, median: f
     return 0.5 * deviation + 0.5 * following
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _robust_zscore(
     states: Float64,
     series: Int64,

@@ -21,7 +21,7 @@ only come from arithmetic on a constant.
 """
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _rolling_zscore(
     states: Float64,
     series: Int64,

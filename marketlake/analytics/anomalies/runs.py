@@ -63,7 +63,7 @@ class RunEvents:
         return RunEvents(**{**columns, "series": series[chosen]})
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _emit(states: Float64, k: int, events: Float64, numbers: Int64, count: int) -> int:
     numbers[count] = k
     for word in range(WIDTH):
@@ -72,7 +72,7 @@ def _emit(states: Float64, k: int, events: Float64, numbers: Int64, count: int) 
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _exceedance_runs(
     states: Float64,
     series: Int64,

@@ -27,7 +27,7 @@ _SLOTS = _VISIT + 4
 _SLOT_WORDS = 3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _leave_slot(states: Float64, k: int, slots: int, day_decay: float) -> None:
     """Merge the values of the visit that ended into those of earlier days (Chan's formula)."""
     n = states[k, _FILLED]
@@ -48,7 +48,7 @@ def _leave_slot(states: Float64, k: int, slots: int, day_decay: float) -> None:
     states[k, _FILLED_M2] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _seasonal_zscore(
     states: Float64,
     series: Int64,

@@ -83,12 +83,12 @@ class Silences:
         return len(self.feed)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _limit_s(states: Float64, k: int, factor: float, least_s: float) -> float:
     return max(least_s, factor * math.sqrt(states[k, _SQUARES]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _witnesses(
     states: Float64, groups: Groups, k: int, now_us: int, factor: float, least_s: float
 ) -> int:
@@ -106,7 +106,7 @@ def _witnesses(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _tell(
     states: Float64, k: int, now_us: int, limit_s: float, move: float, peers: int,
     numbers: Int64, out: Float64, count: int,
@@ -118,7 +118,7 @@ def _tell(
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _look_around(
     states: Float64, groups: Groups, k: int, now_us: int, factor: float, least_s: float,
     min_count: int, report_us: int, numbers: Int64, out: Float64, count: int,
@@ -139,7 +139,7 @@ def _look_around(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _learn(states: Float64, k: int, pause_s: float, decay: float, min_count: int) -> None:
     squares = states[k, _SQUARES]
     if states[k, _COUNT] >= min_count:
@@ -150,7 +150,7 @@ def _learn(states: Float64, k: int, pause_s: float, decay: float, min_count: int
     states[k, _SQUARES] = squares + (pause_s * pause_s - squares) / weight
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _silences(
     states: Float64, groups: Groups, time_us: Int64, feed: Int64, price: Float64, factor: float,
     least_s: float, min_count: int, report_us: int, decay: float, numbers: Int64, out: Float64,

@@ -30,7 +30,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.market import NEVER_US, Market, TopRows, take_row
 from marketlake.analytics.depth.walk import BPS
 from marketlake.analytics.spreads.pricing import conversion
@@ -99,7 +99,7 @@ def basis_pairs(
     )
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def in_base(quantity: float, price: float, contract_size: float, inverse: bool) -> float:  # noqa: FBT001 - compiled
     """Units of base that a number of contracts stands for at a price."""
     if inverse:
@@ -107,14 +107,14 @@ def in_base(quantity: float, price: float, contract_size: float, inverse: bool) 
     return quantity * contract_size
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def annualised_carry(premium: float, hours: float, interest: float, damper: float) -> float:
     """Funding of a year at a constant premium, as a fraction; NaN without a formula."""
     funding = premium + min(max(interest - premium, -damper), damper)
     return funding * HOURS_A_YEAR / hours
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _sample(
     universe: Universe, pairs: BasisPairs, market: Market, mid: Float64Array, at_us: int,
     max_age_us: int, count: int, out_int: Int64Array, out_float: Float64Array,
@@ -153,7 +153,7 @@ def _sample(
     return count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _scan(
     universe: Universe, pairs: BasisPairs, market: Market, rows: TopRows, mid: Float64Array,
     clock: Int64Array, interval_us: int, max_age_us: int, out_int: Int64Array,

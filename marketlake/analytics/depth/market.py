@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, row_count
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 
 NEVER_US: Final = -(2**62)
 """Time of an instrument that was not quoted yet: older than any limit."""
@@ -133,7 +133,7 @@ def top_rows(columns: Columns, depth: int) -> TopRows:
     return TopRows._make((*(columns[name] for name in _NAMES), *rest))
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def take_row(market: Market, rows: TopRows, row: int) -> None:
     """Let a quote or a book change the market."""
     i, now_us, book = rows.instrument[row], rows.time_us[row], rows.book[row]
@@ -147,7 +147,7 @@ def take_row(market: Market, rows: TopRows, row: int) -> None:
                 market.levels[i, side, level] = rows.levels[book, side, level]
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def in_step(market: Market, legs: Int64Array, count: int, max_skew_us: int) -> bool:
     """Tell whether the clocks and the ways of some legs' venues agree well enough.
 

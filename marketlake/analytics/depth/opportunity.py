@@ -7,7 +7,7 @@ from typing import Final
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 
 OPEN, UPDATE, CLOSE = 0, 1, 2
 STATUS: Final = ("open", "update", "close")
@@ -20,7 +20,7 @@ OWN_WORDS: Final = 3
 """Where the words of a kind of opportunity begin."""
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def live_on(state: Float64Array, now_us: int, net_bps: float, quantity: float, pays: bool) -> int:  # noqa: FBT001 - compiled
     """Let an opportunity, open or not, meet a new price; what is to be told of it.
 

@@ -8,13 +8,14 @@ leg with the least left can take, for as long as a further unit still pays.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.market import Market
 
 SELL, BUY = 0, 1
@@ -52,7 +53,7 @@ def new_walk() -> Walk:
     return Walk(np.zeros(MAX_LEGS, np.int64), np.zeros(MAX_LEGS, np.int64), np.zeros((4, MAX_LEGS)))
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _next_level(market: Market, leg: int, at: int, oldest_us: int) -> int:
     """Find the next level of the last book that is worse than the best price; -1 for none."""
     i, side = leg >> 1, leg & 1
@@ -67,7 +68,7 @@ def _next_level(market: Market, leg: int, at: int, oldest_us: int) -> int:
     return -1
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _slice(legs: Int64Array, count: int, values: Float64Array) -> tuple[float, float, float, int]:
     """Give cost and proceeds of one unit out of the first leg, units on offer, and who limits."""
     price, left = values[_PRICE, 0], values[_LEFT, 0]
@@ -85,7 +86,7 @@ def _slice(legs: Int64Array, count: int, values: Float64Array) -> tuple[float, f
     return cost, proceeds, reach, limit
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _trade(legs: Int64Array, count: int, values: Float64Array, reach: float) -> None:
     """Let an amount out of the first leg go through the chain."""
     amount = reach
@@ -100,7 +101,7 @@ def _trade(legs: Int64Array, count: int, values: Float64Array, reach: float) -> 
         values[_LEFT, k] = max(values[_LEFT, k] - used, 0.0)
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def walk_chain(
     market: Market, walk: Walk, count: int, now_us: int, max_age_us: int, costs_bps: float,
     floor_bps: float,
@@ -129,7 +130,8 @@ def walk_chain(
         gross_bps = (proceeds / cost - 1.0) * BPS
         if steps == 0:
             values[_TOTAL, REACH], values[_TOTAL, GROSS] = reach, gross_bps
-        if not gross_bps - costs_bps > floor_bps:
+        # Infinite where prices at the ends of what a double can hold overflow on the way.
+        if not (gross_bps - costs_bps > floor_bps and gross_bps < math.inf):
             break
         steps += 1
         spent += reach * cost
@@ -146,13 +148,13 @@ def walk_chain(
     return steps
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def out_of_leg(walk: Walk, leg: int) -> float:
     """Amount that came out of a leg."""
     return walk.values[_AMOUNT, leg]
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def total(walk: Walk, which: int) -> float:
     """One of ``SPENT``, ``GOT``, ``REACH`` and ``GROSS``."""
     return walk.values[_TOTAL, which]

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.market import Market, TopRows, take_row
 from marketlake.analytics.depth.opportunity import CLOSE, SINCE
 from marketlake.analytics.depth.terms import Terms
@@ -36,7 +36,7 @@ from marketlake.analytics.spreads.universe import Universe
 _ROWS_AT_FIRST: Final = 65_536
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _expire(
     universe: Universe, base: int, pair_start: Int64Array, pairs: Float64Array,
     opened: Int64Array, market: Market, now_us: int, max_age_us: int, count: int,
@@ -58,7 +58,7 @@ def _expire(
     return count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _room(universe: Universe, instrument: Int64Array, start: int, stop: int) -> int:
     """Rows that one moment may give at the most."""
     need = 0
@@ -69,7 +69,7 @@ def _room(universe: Universe, instrument: Int64Array, start: int, stop: int) -> 
     return need
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _price_around(
     universe: Universe, i: int, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     market: Market, now_us: int, terms: Terms, walk: Walk, count: int, out_int: Int64Array,
@@ -100,7 +100,7 @@ def _price_around(
     return count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _scan(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     market: Market, rows: TopRows, terms: Terms, walk: Walk, out_int: Int64Array,
@@ -138,7 +138,7 @@ def _scan(
     return start, count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _expire_all(
     universe: Universe, pair_start: Int64Array, pairs: Float64Array, opened: Int64Array,
     market: Market, watermark_us: int, max_age_us: int, out_int: Int64Array,

@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.spreads.pricing import spread
 from marketlake.analytics.spreads.universe import Universe
 
 NO_CLOSE_US: Final = -(2**62)
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _study(
     universe: Universe,
     close: Float64Array,

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.market import Market, in_step
 from marketlake.analytics.depth.opportunity import (
     CAPACITY,
@@ -52,7 +52,7 @@ FLOAT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def emit_pair(
     pairs: Float64Array, pair: int, status: int, now_us: int, buy: int, sell: int,
     market: Market, count: int, out_int: Int64Array, out_float: Float64Array,
@@ -72,7 +72,7 @@ def emit_pair(
     return count + 1
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _measure(
     buy: int, sell: int, rate: float, gross_bps: float, fees_bps: float, costs_bps: float,
     count: int, market: Market, now_us: int, terms: Terms, walk: Walk, state: Float64Array,
@@ -97,7 +97,7 @@ def _measure(
     return pays and notional >= terms.min_notional[buy]
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def price_pair(
     universe: Universe, pair: int, buy: int, sell: int, pairs: Float64Array, opened: Int64Array,
     market: Market, now_us: int, terms: Terms, walk: Walk, count: int, out_int: Int64Array,
@@ -140,7 +140,7 @@ def price_pair(
     return count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def may_pay(universe: Universe, buy: int, sell: int, market: Market, terms: Terms) -> bool:
     """Tell by the best prices alone whether a pair needs a look; True where they are converted.
 

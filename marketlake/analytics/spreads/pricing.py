@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.walk import BUY, SELL
 from marketlake.analytics.spreads.universe import Universe
 
@@ -16,7 +16,7 @@ BPS: Final = 1e4
 NO_LEG: Final = -1
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _direct(
     universe: Universe,
     sold: int,
@@ -51,7 +51,7 @@ def _direct(
     return best_rate, best_fee, best_leg
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def conversion(
     universe: Universe,
     sold: int,
@@ -95,7 +95,7 @@ def conversion(
     return np.nan, 0.0, NO_LEG, NO_LEG
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def spread(
     universe: Universe,
     buy: int,

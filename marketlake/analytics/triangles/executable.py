@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.market import Market, TopRows, in_step, take_row
 from marketlake.analytics.depth.opportunity import (
     CAPACITY,
@@ -57,7 +57,7 @@ _LATER_US: Final = 2**62
 """Later than any time."""
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _oldest_us(cycles: CycleArrays, c: int, market: Market) -> int:
     oldest_us = market.time_us[cycles.legs[c, 0] >> 1]
     for k in range(1, cycles.length[c]):
@@ -65,7 +65,7 @@ def _oldest_us(cycles: CycleArrays, c: int, market: Market) -> int:
     return oldest_us
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _emit(
     states: Float64Array, c: int, status: int, now_us: int, oldest_us: int, count: int,
     out_int: Int64Array, out_float: Float64Array,
@@ -79,7 +79,7 @@ def _emit(
     return count + 1
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _expire(
     cycles: CycleArrays, states: Float64Array, market: Market, now_us: int, max_age_us: int,
     count: int, out_int: Int64Array, out_float: Float64Array,
@@ -98,7 +98,7 @@ def _expire(
     return count, next_us
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _judge(
     cycles: CycleArrays, c: int, states: Float64Array, market: Market, now_us: int, oldest_us: int,
     terms: Terms, smallest: float, walk: Walk, count: int, out_int: Int64Array,
@@ -139,7 +139,7 @@ def _judge(
     return count
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _judge_around(
     cycles: CycleArrays, i: int, states: Float64Array, factors: Float64Array, least: Float64Array,
     market: Market, now_us: int, terms: Terms, smallest: Float64Array, walk: Walk, next_us: int,
@@ -163,7 +163,7 @@ def _judge_around(
     return count, next_us
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _scan(
     cycles: CycleArrays, states: Float64Array, factors: Float64Array, least: Float64Array,
     market: Market, rows: TopRows, terms: Terms, smallest: Float64Array, walk: Walk, next_us: int,

@@ -9,6 +9,7 @@ a least notional, reckoned round the triangle: two trades of 212 USDC in all at 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
-from marketlake.analytics.compiled import RAW
+from marketlake.analytics.compiled import LOOP
 from marketlake.analytics.depth.walk import BPS, BUY
 from marketlake.analytics.triangles.cycles import CycleArrays
 
@@ -24,7 +25,7 @@ INT_COLUMNS: Final = ("time_us", "interval", "cycle")
 FLOAT_COLUMNS: Final = ("gross_bps", "fees_bps")
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _round_trip(
     cycles: CycleArrays, c: int, close: Float64Array, volume: Float64Array
 ) -> tuple[float, float]:
@@ -38,7 +39,7 @@ def _round_trip(
     return amount, most
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _whole(cycles: CycleArrays, c: int, moment: Int64Array, now: int) -> bool:
     """Tell whether every leg has a close of this moment."""
     for k in range(cycles.length[c]):  # noqa: SIM110 - compiled
@@ -47,7 +48,7 @@ def _whole(cycles: CycleArrays, c: int, moment: Int64Array, now: int) -> bool:
     return True
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _note(
     moment: Int64Array, close: Float64Array, volume: Float64Array, i: int, now: int,
     row_close: float, row_volume: float,
@@ -57,7 +58,7 @@ def _note(
         moment[i], close[i], volume[i] = now, row_close, row_volume
 
 
-@njit(**RAW)
+@njit(**LOOP)
 def _study(
     cycles: CycleArrays, smallest: Float64Array, studied: Int64Array, time_us: Int64Array,
     instrument: Int64Array, interval: Int64Array, row_close: Float64Array,
@@ -93,7 +94,8 @@ def _study(
                     continue
                 forth, most = _round_trip(cycles, one, close, volume)
                 back, _ = _round_trip(cycles, one + 1, close, volume)
-                if most >= smallest[one]:
+                # Prices at the ends of what a double can hold overflow on the way round.
+                if most >= smallest[one] and 0.0 < max(forth, back) < math.inf:
                     out_int[count, 0], out_int[count, 1] = time_us[start], interval[start]
                     out_int[count, 2] = one if forth >= back else one + 1
                     out_float[count, 0] = (max(forth, back) - 1.0) * BPS

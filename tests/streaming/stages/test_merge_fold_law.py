@@ -49,8 +49,8 @@ def bars_of(rng, name, codes):
     keys = {tuple(map(int, key)) for key in zip(*draws, strict=True)}
     time_s, interval, instrument = (np.array(c, np.int64) for c in zip(*sorted(keys), strict=True))
     close, volume = prices(rng, instrument), rng.choice([0.0, 1.0], time_s.size, p=[0.2, 0.8])
-    # A few bars reach far, so that venues part.
-    reach = rng.choice([1e-4, 0.05], time_s.size, p=[0.8, 0.2])
+    # What the comparison of venues makes of highs and lows is tested by itself.
+    reach = 1e-4
     return {
         "time_us": T0 + time_s * 1_000_000 - 1,
         "interval": interval,
@@ -229,7 +229,7 @@ def test_any_batches_and_any_order_of_parts_give_the_same_bits(data, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_events_hold_what_the_law_is_about(seed):
-    (indicative, executable, studies, triangles, basis), _ = at_once(seed)
+    (indicative, executable, studies, triangles, basis, _), _ = at_once(seed)
     assert len(indicative) > 30
     for rows in (executable, triangles):
         statuses = [dict(rest)["status"][0] for *_, rest in rows]
