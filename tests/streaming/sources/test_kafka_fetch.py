@@ -180,11 +180,18 @@ def test_ranges_are_those_between_two_batches(tmp_path: Path):
         planned_ranges(storage, "checkpoint", 3)
 
 
-def test_ranges_are_dealt_evenly_and_each_once():
+def test_lanes_are_dealt_evenly_and_each_once():
     sizes = [70, 10, 30, 30, 20, 20]
     ranges = [OffsetRange("t", i, 0, size) for i, size in enumerate(sizes)]
-    shares = share_out(ranges, 2)
-    assert sorted(r.partition for share in shares for r in share) == list(range(6))
-    assert [sum(r.end for r in share) for share in shares] == [90, 90]
-    assert share_out(ranges[:1], 4) == [[ranges[0]]]
+    shares = share_out([[span] for span in ranges], 2)
+    dealt = [[span for lane in share for span in lane] for share in shares]
+    assert sorted(span.partition for share in dealt for span in share) == list(range(6))
+    assert [sum(span.end for span in share) for share in dealt] == [90, 90]
+    assert share_out([[ranges[0]]], 4) == [[[ranges[0]]]]
     assert share_out([], 4) == []
+
+
+def test_a_lane_of_several_partitions_stays_together():
+    spans = [OffsetRange("t", i, 0, size) for i, size in enumerate([30, 40, 50])]
+    shares = share_out([[spans[1], spans[0]], [spans[2]]], 2)
+    assert shares == [[[spans[0], spans[1]]], [[spans[2]]]]
