@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from marketlake.lake.datafiles import DataFile
@@ -60,6 +62,23 @@ def test_a_batch_is_decided_once(manifests):
     with pytest.raises(LakeError, match="another writer"):
         manifests.write(manifest(3, kind="other"))
     assert manifests.read(3) == manifest(3)
+
+
+def test_a_manifest_of_another_release_is_refused_with_one_line(manifests, tmp_path):
+    manifests.write(manifest(3))
+    path = path_of(manifests, tmp_path, 3)
+    of_before = json.loads(path.read_bytes())
+    # As the first release wrote it: one file a state.
+    of_before |= {
+        "version": 1,
+        "state_files": {"market.trades-0": msgspec.to_builtins(data_file("s"))},
+    }
+    path.write_text(json.dumps(of_before))
+    with pytest.raises(
+        LakeError, match="has version 1, this release reads 2: run the release"
+    ) as e:
+        manifests.last()
+    assert "\n" not in str(e.value)
 
 
 def test_pipelines_do_not_see_each_other(manifests, tmp_path):

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
 from marketlake.feeds.simulator import SimulationConfig, simulate
+from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import StreamSettings
+from streaming.stages import state_files
 from streaming.stages.lane_fold import LaneFold
 from streaming.stages.state_files import read_state, write_state
 
@@ -264,3 +266,13 @@ def test_what_changed_applied_to_what_was_gives_what_is(event_type, tmp_path):
     assert rows[1] < rows[0]
     assert rows[2] == 1
     assert rows[3] > 1
+
+
+def test_a_state_of_another_release_is_refused_with_one_line(tmp_path, monkeypatch):
+    storage, fold = Storage(str(tmp_path)), LaneFold("trade", SETTINGS)
+    monkeypatch.setattr(state_files, "STATE_VERSION", state_files.STATE_VERSION - 1)
+    file = write_state(storage, "a", "instruments", "x-0", 0, fold.state())
+    monkeypatch.undo()
+    with pytest.raises(LakeError, match="run the release that wrote it") as refusal:
+        read_state(storage, [f"{file.table}/{file.path}"])
+    assert "\n" not in str(refusal.value)
