@@ -44,6 +44,7 @@ CONTENDERS: Final[dict[str, tuple[str, ...]]] = {
     BASE: ("floor.py", "--floor", "1"),
     "floor2": ("floor.py", "--floor", "2"),
     "pipeline": ("pipeline.py",),
+    "pipeline-spine": ("pipeline.py", "--spine"),
     "pipeline-spark-reader": ("pipeline.py", "--reader", "spark"),
     "flink": ("flink.py",),
 }

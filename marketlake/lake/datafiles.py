@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from marketlake.contracts.tables import Table
+from marketlake.contracts.tables import INDICATORS_PATH, Table
 from marketlake.lake.storage import Storage
 
 STATISTICS_COLUMNS: Final = ("event_time", "open_time", "offset", "source_timestamp")
@@ -124,6 +124,17 @@ class DataFileWriter:
         )
 
 
+def _compression(path: str, schema: pa.Schema) -> str | dict[str, str]:
+    """Give the codec of a table's columns.
+
+    What is calculated has random low bits: of indicators Snappy saves a tenth of the bytes, and
+    takes nearly half of the time in which their files are written.
+    """
+    if path != INDICATORS_PATH:
+        return "snappy"
+    return {f.name: "none" if f.type == pa.float64() else "snappy" for f in schema}
+
+
 class _OpenFile:
     def __init__(self, table: Table) -> None:
         # Strings of few values go to Parquet as dictionaries: no text is built a row.
@@ -137,7 +148,7 @@ class _OpenFile:
         self._writer = pq.ParquetWriter(
             self._buffer,
             schema,
-            compression="snappy",
+            compression=_compression(table.path, schema),
             use_dictionary=[n for n in schema.names if n in _DICTIONARY_COLUMNS],
             store_schema=False,
             write_statistics=[n for n in schema.names if n in STATISTICS_COLUMNS],
@@ -157,9 +168,9 @@ class _OpenFile:
                     known = self._ranges.get(name, (low, high))
                     self._ranges[name] = (min(low, known[0]), max(high, known[1]))
 
-    def finish(self) -> bytes:
+    def finish(self) -> memoryview:
         self._writer.close()
-        return self._buffer.getvalue().to_pybytes()
+        return memoryview(self._buffer.getvalue())
 
     def statistics(self) -> str:
         return json.dumps(

@@ -27,6 +27,11 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+    # Memory that a batch needed, the next one needs again. Given back in between, the kernel clears
+    # each page anew: up to 1.2 of 9 s of the workers' CPU.
+    "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "spark.executorEnv.MIMALLOC_PURGE_DELAY": "-1",
 }
 
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.properties")

@@ -43,7 +43,7 @@ class Storage:
         """Absolute path of something in the lake."""
         return f"{self.local_root}/{relative}"
 
-    def write(self, relative: str, data: bytes) -> None:
+    def write(self, relative: str, data: bytes | memoryview) -> None:
         """Write a file that no reader sees until it is complete."""
         target = self.local_root / relative
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
