@@ -15,7 +15,7 @@ from marketlake.contracts.control import Control
 from marketlake.feeds.simulator import Incident, Simulation, SimulationConfig, simulate
 from marketlake.feeds.simulator.prices import is_volatile
 from marketlake.settings.model import Settings
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 from streaming.stages.lane_fold import LaneFold
 
 MINUTE_US = 60_000_000

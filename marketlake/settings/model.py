@@ -84,6 +84,13 @@ class IndicatorSettings(_Section):
     list is another layout of the state: begin a lake with it."""
 
 
+class MicrostructureSettings(_Section):
+    """What trades and quotes say of order flow and liquidity."""
+
+    interval: Interval = "1m"
+    """Bars of ``gold/microstructure``."""
+
+
 class AnomalySettings(_Section):
     """The detectors and what makes a run."""
 
@@ -218,6 +225,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     bars: BarSettings = BarSettings()
     indicators: IndicatorSettings = IndicatorSettings()
+    microstructure: MicrostructureSettings = MicrostructureSettings()
     anomalies: AnomalySettings = AnomalySettings()
     spreads: SpreadSettings = SpreadSettings()
     observability: ObservabilitySettings = ObservabilitySettings()

@@ -11,7 +11,7 @@ from marketlake.analytics.spreads.indicative import NO_CLOSE_US, IndicativeSprea
 from marketlake.analytics.triangles.cycles import smallest_notionals
 from marketlake.analytics.triangles.indicative import IndicativeTriangles
 from marketlake.settings.model import SpreadSettings
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 from streaming.stages.listing import Listing
 
 

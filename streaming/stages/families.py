@@ -6,57 +6,23 @@ indicators, anomalies, and the events that step two merges across inputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 
-from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, concat, row_count
+from marketlake.analytics.arrays import Columns, concat, row_count
 from marketlake.analytics.bars import ClosedBars, RollupBars, TimeBars
 from marketlake.analytics.keyed import Key, KeyedStates
-from marketlake.analytics.quoted_spread import QuotedSpread, SpreadSamples
 from marketlake.contracts.events import INTERVAL_US, EventType
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import InstrumentCatalog
-from streaming.stages.detectors import Anomaly, MetricDetectors, Origin, SilenceDetector
+from streaming.stages.detectors import Anomaly
+from streaming.stages.fold_output import BAR_VALUES, INTERVALS, FoldOutput
 from streaming.stages.indicators import bank_of
+from streaming.stages.microstructure import FEED_OF_TRADES, Microstructure
 from streaming.stages.series_folds import SeriesFolds
-from streaming.stages.series_rows import SeriesRows
-
-INTERVALS: Final = tuple(INTERVAL_US)
-"""Intervals by code, as bar rows carry them."""
-_LENGTHS_US: Final = np.array([INTERVAL_US[i] for i in INTERVALS], np.int64)
-
-BAR_VALUES: Final = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "quote_volume",
-    "trade_count",
-)
-
-
-@dataclass
-class FoldOutput:
-    """What one step of a family gave.
-
-    Attributes
-    ----------
-    bars : Columns
-        Closed bars: ``instrument`` (catalog code), ``interval`` (code), ``open_time_us`` and
-        ``BAR_VALUES``; empty where none closed.
-    indicators : float64[columns, n]
-        Of each bar.
-    tops : Columns
-        Best bids and asks in time order, for step two.
-    """
-
-    bars: Columns = field(default_factory=dict)
-    indicators: Float64Array | None = None
-    anomalies: list[Anomaly] = field(default_factory=list)
-    tops: Columns = field(default_factory=dict)
+from streaming.stages.series_rows import SeriesRows, instrument_rows
+from streaming.stages.top_family import BookFamily, TopFamily
 
 
 class Family(Protocol):
@@ -85,7 +51,8 @@ class TradeFamily:
         self._bars = KeyedStates(
             {i: k.initial() for i, k in zip(self._intervals, kernels, strict=True)}
         )
-        self._rows = _instrument_rows(self._bars, catalog)
+        self._rows = instrument_rows(self._bars, catalog)
+        self._micro = Microstructure(FEED_OF_TRADES, catalog, settings.microstructure.interval)
         self._series = BarSeries(
             SeriesFolds(
                 bank_of(settings.indicators),
@@ -97,7 +64,7 @@ class TradeFamily:
         )
 
     def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
-        """Take trades: ``time_us``, ``instrument``, ``price``, ``quantity``."""
+        """Take trades: ``time_us``, ``instrument``, ``price``, ``quantity``, ``side``."""
         finest = self._intervals[0]
         if row_count(rows):
             series = self._rows.rows(rows["instrument"])
@@ -120,7 +87,9 @@ class TradeFamily:
             finer = (bars.series, bars.open_time_us, *(getattr(bars, n) for n in BAR_VALUES))
             bars = _join([rollup.step(matrix, *finer), rollup.advance(matrix, watermark_us)])
             parts.append(self._named(bars, interval))
-        return self._series.step(concat(parts))
+        output = self._series.step(concat(parts))
+        output.microstructure = self._micro.step(rows, watermark_us)
+        return output
 
     def _named(self, bars: ClosedBars, interval: str) -> Columns:
         return {
@@ -136,7 +105,7 @@ class TradeFamily:
 
     def states(self) -> dict[str, KeyedStates]:
         """States to be kept, by kind."""
-        return {"bars": self._bars, **self._series.states()}
+        return {"bars": self._bars, **self._series.states(), **self._micro.states()}
 
 
 class BarFamily:
@@ -166,89 +135,12 @@ class BarFamily:
         return self._series.states()
 
 
-class TopFamily:
-    """Quotes: the quoted spread a minute, its anomalies, feeds gone silent; tops for step two."""
-
-    origin: Origin = "quotes"
-    interval: Final = "1m"
-
-    def __init__(self, catalog: InstrumentCatalog, settings: Settings) -> None:
-        self._spread = QuotedSpread(INTERVAL_US[self.interval])
-        self._detectors = MetricDetectors(("quoted_spread_bps",), self.origin, settings.anomalies)
-        self._silence = SilenceDetector(self.origin, settings.anomalies)
-        self._states = KeyedStates(
-            {
-                "sample": self._spread.initial(),
-                **self._detectors.blocks(),
-                **self._silence.blocks(),
-            }
-        )
-        self._rows = _instrument_rows(self._states, catalog, self.interval)
-
-    def step(self, rows: Columns, watermark_us: int) -> FoldOutput:
-        """Take tops: ``time_us``, ``instrument``, ``bid_price``, ``ask_price`` and sizes."""
-        samples, silent = [], []
-        if row_count(rows):
-            feeds = self._rows.rows(rows["instrument"])
-            middle = (rows["bid_price"] + rows["ask_price"]) / 2.0
-            silent = self._silence.step(self._states, feeds, rows["time_us"], middle)
-            two_sided = np.isfinite(rows["bid_price"]) & np.isfinite(rows["ask_price"])
-            quoted = {name: column[two_sided] for name, column in rows.items()}
-            series = feeds[two_sided]
-            samples.append(
-                self._spread.step(
-                    self._states.matrix("sample"),
-                    series,
-                    quoted["time_us"],
-                    quoted["bid_price"],
-                    quoted["ask_price"],
-                )
-            )
-        samples.append(self._spread.advance(self._states.matrix("sample"), watermark_us))
-        return FoldOutput(anomalies=[*self._detect(samples), *silent], tops=rows)
-
-    def _detect(self, parts: list[SpreadSamples]) -> list[Anomaly]:
-        series = np.concatenate([part.series for part in parts])
-        if not series.size:
-            return []
-        return self._detectors.step(
-            self._states,
-            series,
-            np.concatenate([part.open_time_us for part in parts]),
-            np.concatenate([part.spread_bps for part in parts])[np.newaxis, :],
-        )
-
-    def flush(self) -> list[Anomaly]:
-        """End open runs."""
-        return self._detectors.flush(self._states)
-
-    def states(self) -> dict[str, KeyedStates]:
-        """States to be kept, by kind."""
-        return {"quoted_spread": self._states}
-
-
-class BookFamily(TopFamily):
-    """Books: as quotes, by their best levels."""
-
-    origin: Origin = "books"
-
-
 FAMILIES: Final[dict[EventType, type[TradeFamily | BarFamily | TopFamily]]] = {
     "trade": TradeFamily,
     "bar": BarFamily,
     "quote": TopFamily,
     "book": BookFamily,
 }
-
-
-def _instrument_rows(states: KeyedStates, catalog: InstrumentCatalog, *suffix: str) -> SeriesRows:
-    """Rows of states that are kept a venue and instrument, by catalog code."""
-
-    def key_of(code: int) -> Key:
-        instrument = catalog.instruments[code]
-        return (instrument.venue, instrument.instrument, *suffix)
-
-    return SeriesRows(states, key_of, lambda key: catalog.code(key[0], key[1]))
 
 
 def _join(parts: list[ClosedBars]) -> ClosedBars:
@@ -291,9 +183,3 @@ class BarSeries:
     def states(self) -> dict[str, KeyedStates]:
         """States to be kept, by kind."""
         return self._folds.states()
-
-
-def bar_lengths_us(interval_codes: Int64Array) -> Int64Array:
-    """Length of bars by interval code, in microseconds."""
-    lengths: Int64Array = _LENGTHS_US[interval_codes]
-    return lengths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ from marketlake.analytics.arrays import Columns, Int64Array, UInt64Array
 from marketlake.contracts.reasons import Reason, mark
 from streaming.stages.book_columns import book_columns, transit_us
 from streaming.stages.decode import binary_parts
-from streaming.stages.families import BAR_VALUES, INTERVALS, bar_lengths_us
+from streaming.stages.fold_output import BAR_VALUES, INTERVALS, bar_lengths_us
 from streaming.stages.rows import Rows
 from streaming.stages.scan import NO_LONG
 from streaming.stages.texts import keys_differ
+
+_SIGNS: Final = np.array([0.0, 1.0, -1.0, 0.0])
+"""Sign of a trade by the code of its side, see ``SIDES``; 0 where the venue does not tell."""
 
 
 def fold_columns(rows: Rows, codes: Int64Array, content: UInt64Array, depth: int) -> Columns:
@@ -40,6 +43,8 @@ def fold_columns(rows: Rows, codes: Int64Array, content: UInt64Array, depth: int
         }
     else:
         columns |= rows.numbers
+        if rows.event_type == "trade":
+            columns["side"] = _SIGNS[rows.side]
     return columns
 
 

@@ -10,7 +10,7 @@ from marketlake.analytics.arrays import Columns, Int64Array, concat, pack_arrays
 from marketlake.contracts.events import EventType
 from marketlake.contracts.instruments import QUOTE_ASSETS, Instrument
 from streaming.stages.catalog import InstrumentCatalog
-from streaming.stages.families import FoldOutput, bar_lengths_us
+from streaming.stages.fold_output import FoldOutput, bar_lengths_us
 from streaming.stages.merge_fold import MergeEvents
 from streaming.stages.messages import BatchPlan, bucket_of, venue_bucket
 

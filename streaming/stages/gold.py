@@ -8,18 +8,19 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from marketlake.analytics.arrays import Float64Array, Int64Array, distinct, row_count
+from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, distinct, row_count
 from marketlake.analytics.bars import vwap
 from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.tables import (
     GOLD_ANOMALIES,
     GOLD_BARS,
+    GOLD_MICROSTRUCTURE,
     Table,
 )
 from marketlake.lake.datafiles import day_text
 from streaming.stages.catalog import InstrumentCatalog, Markets
 from streaming.stages.detectors import Anomaly
-from streaming.stages.families import INTERVALS, FoldOutput
+from streaming.stages.fold_output import INTERVALS, FoldOutput
 from streaming.stages.silver import dictionary, timestamps
 
 DAY_US: Final = INTERVAL_US["1d"]
@@ -66,6 +67,25 @@ def bar_rows(
         _table(GOLD_BARS, {**key, **values}),
         _table(table, {**key, **indicators}),
     )
+
+
+def microstructure_rows(
+    bars: Columns, catalog: InstrumentCatalog, origin: str, interval: str
+) -> pa.Table:
+    """Rows of ``gold/microstructure``; columns that the feed does not fill are null."""
+    n = row_count(bars)
+    nothing = pa.nulls(n, pa.float64())
+    columns: dict[str, Any] = {
+        "venue": dictionary(bars["instrument"], catalog.venues()),
+        "instrument": dictionary(bars["instrument"], catalog.names()),
+        "interval": pa.array([interval]).take(pa.array(np.zeros(n, np.int64))),
+        "origin": pa.array([origin]).take(pa.array(np.zeros(n, np.int64))),
+        "open_time": timestamps(bars["open_time_us"]),
+        "rows": pa.array(bars["rows"].astype(np.int64)),
+    }
+    for name in GOLD_MICROSTRUCTURE.file_schema.names[len(columns) :]:
+        columns[name] = _nullable(bars[name]) if name in bars else nothing
+    return _table(GOLD_MICROSTRUCTURE, columns)
 
 
 def anomaly_rows(anomalies: list[Anomaly]) -> pa.Table:

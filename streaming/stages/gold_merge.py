@@ -18,7 +18,7 @@ from marketlake.contracts.tables import (
     GOLD_TRIANGLES,
     Table,
 )
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 from streaming.stages.gold import anomaly_rows
 from streaming.stages.merge_fold import MergeOutput
 from streaming.stages.silver import dictionary, timestamps

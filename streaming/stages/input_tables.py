@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from marketlake.analytics.arrays import Int64Array, distinct
+from marketlake.analytics.arrays import Columns, Int64Array, distinct
 from marketlake.contracts.reasons import reason_names
 from marketlake.contracts.tables import (
     BRONZE_EVENTS,
     GOLD_ANOMALIES,
     GOLD_BARS,
+    GOLD_MICROSTRUCTURE,
     SILVER_QUARANTINE,
     Table,
 )
@@ -21,13 +22,14 @@ from marketlake.lake.datafiles import DataFile, DataFileWriter, day_text
 from marketlake.lake.storage import Storage
 from streaming.stages.catalog import InstrumentCatalog
 from streaming.stages.detectors import Anomaly
-from streaming.stages.families import FoldOutput
+from streaming.stages.fold_output import FoldOutput
 from streaming.stages.gold import (
     DAY_US,
     Partitioned,
     anomaly_rows,
     bar_rows,
     by_market_and_day,
+    microstructure_rows,
 )
 from streaming.stages.indicators import table_of
 from streaming.stages.lane_fold import Judged
@@ -127,6 +129,14 @@ class InputTables:
         for table, rows in zip((GOLD_BARS, indicators), tables, strict=True):
             parts = by_market_and_day(rows, self.catalog.markets(), codes, time_us)
             self._gold(table, parts)
+
+    def microstructure(self, bars: Columns, origin: str) -> None:
+        """Write what trades, quotes or books told of the bars that closed."""
+        interval = self._plan.settings.microstructure.interval
+        rows = microstructure_rows(bars, self.catalog, origin, interval)
+        markets = self.catalog.markets()
+        parts = by_market_and_day(rows, markets, bars["instrument"], bars["open_time_us"])
+        self._gold(GOLD_MICROSTRUCTURE, parts)
 
     def anomalies(self, found: list[Anomaly]) -> None:
         """Write anomalies."""

@@ -38,8 +38,9 @@ from marketlake.contracts.reasons import Reason, mark
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
 from streaming.stages.decode import decode
-from streaming.stages.families import FAMILIES, FoldOutput
+from streaming.stages.families import FAMILIES
 from streaming.stages.fold_columns import check_keys, effective_time_us, fold_columns
+from streaming.stages.fold_output import FoldOutput
 from streaming.stages.lane_state import SeriesStates, whole_payload, whole_row
 from streaming.stages.presence import Presence
 from streaming.stages.rows import Decoded, Rows

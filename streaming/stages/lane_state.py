@@ -19,7 +19,7 @@ from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.analytics.keyed import KeyedStates
 from streaming.stages.decode import binary_parts
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Layout of the payloads; another layout gets another number."""
 
 STATE_SCHEMA: Final = pa.schema(

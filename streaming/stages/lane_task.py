@@ -16,7 +16,7 @@ from marketlake.analytics.arrays import (
 )
 from marketlake.contracts.control import Control, encode_control
 from marketlake.lake.storage import Storage
-from streaming.stages.families import FoldOutput
+from streaming.stages.fold_output import FoldOutput
 from streaming.stages.given_events import GivenEvents
 from streaming.stages.input_tables import InputTables
 from streaming.stages.lane_fold import LaneFold
@@ -195,6 +195,8 @@ class LaneTask:
     def _take_output(self, tables: InputTables, output: FoldOutput) -> None:
         if row_count(output.bars):
             tables.bars(output, "venue" if self.fold.event_type == "bar" else "trades")
+        if row_count(output.microstructure):
+            tables.microstructure(output.microstructure, f"{self.fold.event_type}s")
         self._given.take(output, self.fold.event_type)
         tables.anomalies(output.anomalies)
 

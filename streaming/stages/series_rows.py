@@ -8,6 +8,7 @@ import numpy as np
 
 from marketlake.analytics.arrays import Int64Array
 from marketlake.analytics.keyed import Key, KeyedStates
+from streaming.stages.catalog import InstrumentCatalog
 
 _ABSENT = -1
 
@@ -56,3 +57,13 @@ class SeriesRows:
             fresh = [self._code_of(key) for key in self._states.keys[known:]]
             self._codes = np.concatenate([self._codes, np.array(fresh, np.int64)])
         return self._codes
+
+
+def instrument_rows(states: KeyedStates, catalog: InstrumentCatalog, *suffix: str) -> SeriesRows:
+    """Rows of states that are kept a venue and instrument, by catalog code."""
+
+    def key_of(code: int) -> Key:
+        instrument = catalog.instruments[code]
+        return (instrument.venue, instrument.instrument, *suffix)
+
+    return SeriesRows(states, key_of, lambda key: catalog.code(key[0], key[1]))

@@ -21,7 +21,7 @@ from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.instruments import Instrument
 from marketlake.settings.model import AnomalySettings
 from streaming.stages.detectors import Anomaly
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 
 INTERVAL: Final = "1m"
 """Bars that are compared. Seconds are too few trades to tell a thin venue from a silent one."""

@@ -1,4 +1,4 @@
-"""What quotes and trades say, sampled a minute: the means over the rows of the minute."""
+"""What quotes and trades say, sampled a bar: the means and the sums over the rows of the bar."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ NO_WINDOW = -1.0
 
 @dataclass(frozen=True)
 class Samples:
-    """Closed windows: series, start in µs, and for each value its rows and its mean."""
+    """Closed windows: series, start in µs, and for each value its rows, their sum and their mean.
+
+    ``count``, ``total`` and ``mean`` have shape ``(values, windows)``; a mean of nothing is NaN.
+    """
 
     series: Int64
     open_time_us: Int64
     count: Float64
+    total: Float64
     mean: Float64
 
 
@@ -61,8 +65,7 @@ def _sample(
 class WindowMeans:
     """Keyed fold: rows in time order a series to one sample a window, the mean of each value.
 
-    A value that is not finite counts in no mean; a window without one has NaN. The mean of a flow
-    times its count is the window's sum.
+    A value that is not finite counts in no mean; a window without one has NaN.
 
     Parameters
     ----------
@@ -103,4 +106,4 @@ def _samples(series: Int64, open_time_us: Int64, sums: Float64) -> Samples:
     total, count = sums[:, ::2].T, sums[:, 1::2].T
     mean = np.full(total.shape, np.nan)
     np.divide(total, count, out=mean, where=count > 0)
-    return Samples(series, open_time_us, count.copy(), mean)
+    return Samples(series, open_time_us, count.copy(), total.copy(), mean)

@@ -8,11 +8,16 @@ from numba import njit
 
 from marketlake.analytics.compiled import LOOP
 
+_LARGEST = 1e100
+
 
 @njit(forceinline=True, **LOOP)
 def is_trade(price: float, quantity: float) -> bool:
-    """Tell whether a trade can be taken: finite, and both above 0."""
-    return 0.0 < price < math.inf and 0.0 < quantity < math.inf
+    """Tell whether a trade can be taken: finite, and both above 0.
+
+    A quantity whose square or sum would not be finite is none: it would stay in an average.
+    """
+    return 0.0 < price < math.inf and 0.0 < quantity < _LARGEST
 
 
 @njit(forceinline=True, **LOOP)

@@ -9,18 +9,23 @@ from typing import ClassVar
 from numba import njit
 
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.indicators.base import RowKernel
+from marketlake.analytics.indicators.base import (
+    RowKernel,
+    averaged,
+    load4,
+    save4,
+)
 from marketlake.analytics.kernel import Float64, Int64
 from marketlake.analytics.microstructure.signs import is_trade, sign_of
 from marketlake.analytics.windows import (
-    SUM_HEADER,
-    load_window3,
-    push_sum,
-    save_window3,
-    sum_width,
+    PAIR_HEADER,
+    load_window4,
+    pair_width,
+    push_pair,
+    save_window4,
 )
 
-_VPIN_WORDS = 5
+_VPIN_WORDS = 8
 
 
 @njit(**LOOP)
@@ -34,62 +39,79 @@ def _vpin(
     side: Float64,
     out: Float64,
     row: int,
-    bucket: float,
+    trades: int,
     buckets: int,
 ) -> None:
-    # State: [last price; last sign; volume in the open bucket; bought less sold in it; sum of the
-    # closed ones; a window of sums of their absolute differences].
+    # State: [last price; last sign; trades, at most the span; their average quantity, the sum while
+    # there are fewer; volume in the open bucket; bought less sold in it; its size, 0 before the
+    # first; VPIN; windows of the sums of absolute differences and of sizes].
     at = word + _VPIN_WORDS
+    span = trades * buckets
+    alpha = 1.0 / span
     for run in range(series.size):
         k = series[run]
+        last, sign, count, average = load4(states, k, word)
+        filled, tilt, size, vpin = load4(states, k, word + 4)
+        full, pos, tilts, sizes = load_window4(states, k, at)
         for i in range(starts[run], starts[run + 1]):
             x, left = price[i], quantity[i]
             out[row, i] = math.nan
             if not is_trade(x, left):
                 continue
-            sign = sign_of(side[i], x, states[k, word], states[k, word + 1])
-            states[k, word], states[k, word + 1] = x, sign
-            filled, tilt, total = states[k, word + 2], states[k, word + 3], states[k, word + 4]
-            full, pos, front = load_window3(states, k, at)
-            closed = 0
-            while filled + left >= bucket and closed <= buckets:
-                tilt += sign * (bucket - filled)
-                left -= bucket - filled
-                full, pos, front, total = push_sum(
-                    states, k, at + SUM_HEADER, buckets, full, pos, front, abs(tilt)
+            sign = sign_of(side[i], x, last, sign)
+            last = x
+            if size > 0.0:
+                # More than fills the window says nothing more, and would stay in the average.
+                left = min(left, (buckets + 1) * size)
+            average = averaged(count, average, left, span, alpha)
+            count = min(count + 1.0, float(span))
+            if count < trades:
+                continue
+            fresh = trades * (average if count >= span else average / count)
+            if size == 0.0:
+                size = fresh
+            while filled + left >= size:
+                tilt += sign * (size - filled)
+                left -= size - filled
+                full, pos, tilts, sizes, total, volume = push_pair(
+                    states, k, at + PAIR_HEADER, buckets, full, pos, tilts, sizes, abs(tilt), size
                 )
-                filled, tilt = 0.0, 0.0
-                closed += 1
-            # A trade that fills more than the whole window leaves what lies in no full bucket.
-            left = left % bucket if left >= bucket else left
-            states[k, word + 2], states[k, word + 3] = filled + left, tilt + sign * left
-            states[k, word + 4] = total
-            save_window3(states, k, at, full, pos, front)
+                filled, tilt, size = 0.0, 0.0, fresh
+                vpin = total / volume
+            filled += left
+            tilt += sign * left
             if full > 0.0:
-                out[row, i] = min(total / (buckets * bucket), 1.0)
+                out[row, i] = min(vpin, 1.0)
+        save4(states, k, word, last, sign, count, average)
+        save4(states, k, word + 4, filled, tilt, size, vpin)
+        save_window4(states, k, at, full, pos, tilts, sizes)
 
 
 @dataclass(frozen=True, slots=True)
 class Vpin(RowKernel):
-    """VPIN: how one-sided the last buckets of equal volume were, from 0 to 1.
+    """VPIN: how one-sided the last buckets of volume were, from 0 to 1.
 
-    ``sum(abs(bought - sold)) / (buckets * bucket)`` over the last ``buckets`` closed buckets of
-    volume ``bucket``; a trade that fills one goes on in the next. The sign of a trade is the
-    aggressor's ``side``, else the tick test's, where the authors share a bar's volume out by its
-    return; volume without a sign counts as balanced. Source: D. Easley, M. Lopez de Prado, M.
-    O'Hara, Flow Toxicity and Liquidity in a High-Frequency World, Review of Financial Studies 25,
-    2012. Warm-up: the trades that fill the first ``buckets``. A trade whose price or quantity is
-    not finite and above 0 is skipped: NaN for that row.
+    ``sum(abs(bought - sold)) / sum(volume)`` over the last ``buckets`` full buckets; a trade that
+    fills one goes on in the next. A bucket holds ``trades`` times the average quantity of a trade
+    when it is opened, so that one parameter suits every instrument: the mean of all while there are
+    fewer than ``trades * buckets``, then exponential with a weight of 1 in so many. The authors
+    take a fiftieth of a day's volume. The sign of a trade is the aggressor's ``side``, else the
+    tick test's, where the authors share a bar's volume out by its return; volume without a sign
+    counts as balanced, and of a trade no more than ``buckets + 1`` times the open bucket. Source:
+    D. Easley, M. Lopez de Prado, M. O'Hara, Flow Toxicity and Liquidity in a High-Frequency World,
+    Review of Financial Studies 25, 2012. Warm-up: ``trades - 1`` trades, then those that fill the
+    first ``buckets``. A trade whose price or quantity is not finite and above 0 is skipped: NaN for
+    that row.
 
     Parameters
     ----------
-    bucket
-        Volume of a bucket in units of the base currency, above 0; a fiftieth of a day's is usual.
+    trades
+        Trades of average quantity that fill a bucket, at least 1.
     buckets
         Buckets, at least 1; 50 are usual.
     """
 
-    bucket: float
+    trades: int
     buckets: int
     base: ClassVar = "vpin"
     inputs: ClassVar = ("price", "quantity", "side")
@@ -97,7 +119,7 @@ class Vpin(RowKernel):
 
     @property
     def width(self) -> int:
-        return _VPIN_WORDS + sum_width(self.buckets)
+        return _VPIN_WORDS + pair_width(self.buckets)
 
     @property
     def warm_up(self) -> int:

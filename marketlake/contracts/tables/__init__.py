@@ -11,6 +11,7 @@ from marketlake.contracts.tables.bronze import BRONZE_EVENTS
 from marketlake.contracts.tables.gold import (
     GOLD_ANOMALIES,
     GOLD_BARS,
+    GOLD_MICROSTRUCTURE,
     INDICATORS_PATH,
     indicators_table,
 )
@@ -38,6 +39,7 @@ STREAM_TABLES: Final = (
     SILVER_BARS,
     SILVER_QUARANTINE,
     GOLD_BARS,
+    GOLD_MICROSTRUCTURE,
     GOLD_ANOMALIES,
     GOLD_SPREADS,
     GOLD_TRIANGLES,
@@ -52,6 +54,7 @@ __all__ = [
     "GOLD_BASIS",
     "GOLD_MARKET_LINKS",
     "GOLD_MARKET_SUMMARY",
+    "GOLD_MICROSTRUCTURE",
     "GOLD_SPREADS",
     "GOLD_TRIANGLES",
     "INDICATORS_PATH",

@@ -76,6 +76,31 @@ def indicators_table(outputs: Mapping[str, str]) -> Table:
     )
 
 
+GOLD_MICROSTRUCTURE: Final = Table(
+    "gold",
+    "microstructure",
+    (
+        VENUE,
+        INSTRUMENT,
+        INTERVAL,
+        column("origin", STRING, "what the row is made of: trades, quotes or books"),
+        OPEN_TIME,
+        column("rows", LONG, "trades, quotes or books that told something"),
+        column("trade_sign", DOUBLE, "mean of 1 for a buyer's trade, -1 a seller's", null=True),
+        column("trade_run", DOUBLE, "mean of the trades of one sign in a row so far", null=True),
+        column("kyle_lambda_100", DOUBLE, "bps a unit bought, over 100 trades; mean", null=True),
+        column("vpin_20_50", DOUBLE, "one-sidedness of the volume, 0 to 1; mean", null=True),
+        column("quoted_spread_bps", DOUBLE, "ask less bid, of the middle; mean", null=True),
+        column("book_imbalance", DOUBLE, "bid less ask size of both, -1 to 1; mean", null=True),
+        column("microprice", DOUBLE, "prices weighted by the other side's size; mean", null=True),
+        column("order_flow_imbalance", DOUBLE, "size that bids gained less asks; sum", null=True),
+        MARKET,
+        EVENT_DATE,
+    ),
+    BAR_KEY,
+    "Order flow and liquidity a bar and feed: columns of another feed, or warming up, are null.",
+)
+
 GOLD_ANOMALIES: Final = Table(
     "gold",
     "anomalies",

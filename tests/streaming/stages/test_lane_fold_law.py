@@ -43,7 +43,9 @@ def state_of(rows):
 
 
 def same(found, expected):
-    for name in ("reasons", "silver", "bars", "anomalies", "tops", "state"):
+    for name in (
+        "reasons", "silver", "bars", "anomalies", "tops", "microstructure", "state",
+    ):  # fmt: skip
         ours, theirs = getattr(found, name), getattr(expected, name)
         # Not in one assertion: the difference of long lists takes minutes to explain.
         if ours != theirs:
@@ -71,6 +73,7 @@ def test_the_streams_hold_what_the_law_is_about(event_type):
     else:
         assert len(result.tops) == len(result.silver)
     assert len(result.anomalies) > 5
+    assert (len(result.microstructure) > 20) is (event_type != "bar")
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from marketlake.analytics.arrays import pack_arrays, row_count, take
 from marketlake.analytics.depth.market import NO_TRANSIT_US
 from marketlake.settings.model import AnomalySettings, SpreadSettings
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 from streaming.stages.merge_fold import MergeEvents, MergeFold
 
 NAMES = (

@@ -11,7 +11,7 @@ import numpy as np
 from marketlake.contracts.control import Control
 from marketlake.feeds.simulator import SimulationConfig, fuzz_messages, simulate
 from marketlake.settings.model import load_settings
-from streaming.stages.families import INTERVALS
+from streaming.stages.fold_output import INTERVALS
 from streaming.stages.indicators import bank_of
 from streaming.stages.lane_fold import LaneFold
 from streaming.stages.silver import silver_table
@@ -102,6 +102,7 @@ class Run:
     indicators: dict[tuple, bytes] = field(default_factory=dict)
     anomalies: list[str] = field(default_factory=list)
     tops: list[tuple] = field(default_factory=list)
+    microstructure: list[tuple] = field(default_factory=list)
     state: list[tuple] = field(default_factory=list)
 
     def take(self, fold, judged, output):
@@ -126,20 +127,27 @@ class Run:
                 self.indicators[key] = output.indicators[:, i].tobytes()
         # repr of a float tells every bit but the payload of a NaN.
         self.anomalies += [repr(a) for a in output.anomalies]
+        if output.microstructure:
+            self.microstructure += _words(fold, output.microstructure)
         if output.tops:
-            names = [n for n in output.tops if n != "instrument"]
-            for i, code in enumerate(output.tops["instrument"]):
-                at = fold.catalog.instruments[int(code)]
-                words = b"".join(output.tops[n][i].tobytes() for n in names)
-                self.tops.append((at.venue, at.instrument, words))
+            self.tops += _words(fold, output.tops)
 
     def done(self, fold):
         """Put into one order what has no order between series; take the state."""
         self.bars.sort()
         self.indicators = dict(sorted(self.indicators.items()))
         self.anomalies.sort()
+        self.microstructure.sort()
         self.state = rows_of(fold.state())
         return self
+
+
+def _words(fold, columns):
+    """Rows as venue, instrument and the bytes of all else, the time first."""
+    names = [n for n in columns if n != "instrument"]
+    for i, code in enumerate(columns["instrument"]):
+        at = fold.catalog.instruments[int(code)]
+        yield at.venue, at.instrument, b"".join(columns[n][i].tobytes() for n in names)
 
 
 def rows_of(table):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -10,23 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketlake.analytics.indicators.base import RowKernel
 from marketlake.analytics.kernel import (
     fold,
     initial_states,
     states_from_bytes,
     states_to_bytes,
 )
+from marketlake.analytics.microstructure import quotes, toxicity, trades
 from marketlake.analytics.microstructure.quotes import TopOfBook
-from marketlake.analytics.microstructure.registry import QUOTES, TRADES
+from marketlake.analytics.microstructure.registry import (
+    KINDS,
+    QUOTES,
+    TRADES,
+    TRADES_AND_QUOTES,
+)
 from marketlake.analytics.microstructure.samples import WindowMeans
 from marketlake.analytics.microstructure.toxicity import Vpin
 from marketlake.analytics.microstructure.trades import EffectiveSpread, KyleLambda, TradeRun
 
-SHORT = (
-    TopOfBook(1), TopOfBook(3), KyleLambda(1), KyleLambda(4), EffectiveSpread(1),
-    EffectiveSpread(5), Vpin(0.7, 1), Vpin(2.5, 3),
-)  # fmt: skip
-KERNELS = [*QUOTES, *TRADES, *SHORT]
+SHORT = {kind(*range(first, first + len(fields(kind)))) for kind in KINDS for first in (1, 2, 5)}
+REGISTERED = (*QUOTES, *TRADES, *TRADES_AND_QUOTES)
+KERNELS = [*REGISTERED, *sorted(SHORT - set(REGISTERED), key=lambda kernel: kernel.name)]
 SERIES = 4
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 
@@ -192,44 +199,81 @@ def test_effective_spread_by_hand():
     np.testing.assert_allclose(mean, [np.nan, 20.0, 0.0, -20.0 / 3.0, np.nan], atol=1e-9)
 
 
-@pytest.mark.parametrize(("bucket", "buckets"), [(2.0, 4), (0.3, 5), (10.0, 2)])
-def test_vpin_agrees_with_buckets_filled_one_by_one(bucket, buckets):
-    # Quantities in eighths, so that the filling of buckets is exact.
+def test_every_kernel_of_the_package_is_registered():
+    package = [quotes, trades, toxicity]
+    there = {
+        found
+        for module in package
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, RowKernel) and found is not RowKernel
+    }
+    assert there == set(KINDS) == {type(kernel) for kernel in REGISTERED}
+
+
+@pytest.mark.parametrize(("trades", "buckets"), [(1, 1), (2, 4), (3, 5), (10, 2)])
+def test_vpin_agrees_with_buckets_filled_one_by_one(trades, buckets):
+    # Exact fractions: whether a trade fills a bucket to the brim does not hang on rounding.
     rng = np.random.default_rng(13)
     _, columns = rows_with_holes(13, 600)
     columns["quantity"] = np.where(
         np.isfinite(columns["quantity"]), rng.integers(0, 40, 600) / 8.0, np.nan
     )
-    bucket = round(bucket * 8) / 8
-    out = run(Vpin(bucket, buckets), columns)[0]
+    columns["quantity"][500] = 1e4  # one trade that fills many
+    out = run(Vpin(trades, buckets), columns)[0]
     signs = trade_signs(columns)
-    closed, filled, tilt = [], 0.0, 0.0
-    for i, (sign, quantity) in enumerate(zip(signs, columns["quantity"], strict=True)):
+    span, taken, average = trades * buckets, [], Fraction(0)
+    closed, filled, tilt, size = [], Fraction(0), Fraction(0), None
+    for i, sign in enumerate(signs):
         if np.isnan(sign):
             assert np.isnan(out[i])
             continue
-        for _ in range(round(quantity * 8)):
-            filled, tilt = filled + 0.125, tilt + 0.125 * sign
-            if filled == bucket:
-                closed.append(abs(tilt))
-                filled = tilt = 0.0
+        left = Fraction(columns["quantity"][i])
+        left = left if size is None else min(left, (buckets + 1) * size)
+        taken.append(left)
+        if len(taken) <= span:
+            average = sum(taken) / len(taken)
+        else:
+            average += (left - average) / span
+            average = average.limit_denominator(10**15)
+        if len(taken) >= trades:
+            size = trades * average if size is None else size
+            while filled + left >= size:
+                part = size - filled
+                closed.append((abs(tilt + int(sign) * part), size))
+                left, filled, tilt, size = left - part, Fraction(0), Fraction(0), trades * average
+            filled, tilt = filled + left, tilt + int(sign) * left
         if len(closed) < buckets:
             assert np.isnan(out[i])
         else:
-            np.testing.assert_allclose(
-                out[i], math.fsum(closed[-buckets:]) / (buckets * bucket), atol=1e-12
-            )
+            last = closed[-buckets:]
+            expected = sum(one for one, _ in last) / sum(volume for _, volume in last)
+            np.testing.assert_allclose(out[i], float(expected), atol=1e-9)
+    assert len(closed) > 2 * buckets
 
 
-def test_vpin_is_0_to_1_and_1_where_all_buy():
+def test_vpin_is_0_to_1_and_1_where_all_buy_whatever_the_unit():
     _, columns = rows_with_holes(14, 500)
-    out = run(Vpin(0.5, 5), columns)[0]
+    out = run(Vpin(2, 5), columns)[0]
     known = out[np.isfinite(out)]
     assert known.size > 100
     assert ((known >= 0) & (known <= 1)).all()
+    # A power of two changes no rounding: VPIN does not hang on the unit of quantity.
+    scaled = run(Vpin(2, 5), {**columns, "quantity": columns["quantity"] * 2.0**40})[0]
+    np.testing.assert_array_equal(scaled, out)
     columns["side"] = np.ones(500)
-    all_buy = run(Vpin(0.5, 5), columns)[0]
+    all_buy = run(Vpin(2, 5), columns)[0]
     np.testing.assert_allclose(all_buy[np.isfinite(all_buy)], 1.0)
+
+
+@pytest.mark.parametrize("quantity", [1e308, 1e155, 1e99, 1e9, 5e-324])
+@pytest.mark.parametrize("kernel", [TradeRun(), KyleLambda(5), Vpin(2, 5)], ids=lambda k: k.name)
+def test_a_quantity_at_the_end_of_what_a_double_can_hold_leaves_no_trace(kernel, quantity):
+    _, columns = rows_with_holes(15, 900)
+    columns["quantity"][100] = quantity
+    late = run(kernel, columns)[:, 800:]
+    assert np.isfinite(late).mean() > 0.8
+    if kernel.base == "vpin":
+        assert np.unique(late[np.isfinite(late)]).size > 20
 
 
 def test_means_of_a_minute_close_with_the_next_row_or_the_watermark():
@@ -243,6 +287,7 @@ def test_means_of_a_minute_close_with_the_next_row_or_the_watermark():
     np.testing.assert_array_equal(first.open_time_us, [0])
     np.testing.assert_array_equal(first.mean, [[2.0], [4.0]])
     np.testing.assert_array_equal(first.count, [[2.0], [1.0]])
+    np.testing.assert_array_equal(first.total, [[4.0], [4.0]])
     rest = fold_.advance(states, minute)
     np.testing.assert_array_equal(rest.series, [1])
     np.testing.assert_array_equal(rest.mean, [[5.0], [np.nan]])
