@@ -18,6 +18,7 @@ from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.analytics.market_day import link, minute_returns, volume_profile
 from marketlake.contracts.tables import GOLD_MARKET_LINKS, GOLD_MARKET_SUMMARY
 from marketlake.lake.query import open_lake
+from spark_jobs.effective_spread import effective_spreads
 
 # One origin an instrument: bars built here where there are any, as they hold the quote volume.
 # Sums are taken in order of time: whatever the threads do, the day again gives the same bits.
@@ -119,6 +120,10 @@ def market_summary(lake: str, day: date) -> dict[str, pa.Table]:
         connection.execute(_MINUTES, {"day": day})
         rows = connection.sql(_SUMMARY, params={"day": day}).to_arrow_table()
         series = _series(connection.sql(_SERIES).to_arrow_table())
+        spreads = effective_spreads(connection, day)
+    names = zip(rows["venue"].to_pylist(), rows["instrument"].to_pylist(), strict=True)
+    paid = pa.array([spreads.get(name) for name in names], pa.float64())
+    rows = rows.append_column("effective_spread_bps", paid)
     return {
         GOLD_MARKET_SUMMARY.path: _with_shape(rows, series),
         GOLD_MARKET_LINKS.path: _links(series),

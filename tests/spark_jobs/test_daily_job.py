@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from bisect import bisect_left
 from datetime import UTC, date, datetime
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -179,6 +180,61 @@ def test_the_summary_is_what_plain_python_makes_of_gold(lake: Path):
                 row["instrument"],
                 name,
             )
+
+
+def tops_by_hand(lake: Path, day: date) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """Time, rank and middle of quotes and books, in order, a venue and instrument."""
+    tops: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for _, row in rows_of(lake, "silver.quotes", day).iterrows():
+        middle = (row["bid_price"] + row["ask_price"]) / 2
+        key = row["venue"], row["instrument"]
+        tops.setdefault(key, []).append((row["event_time"], 1, row["sequence"], middle))
+    for _, row in rows_of(lake, "silver.books", day).iterrows():
+        if len(row["bids"]) and len(row["asks"]):
+            middle = (row["bids"][0]["price"] + row["asks"][0]["price"]) / 2
+            key = row["venue"], row["instrument"]
+            tops.setdefault(key, []).append((row["event_time"], 0, row["sequence"], middle))
+    return {key: sorted(own) for key, own in tops.items()}
+
+
+def spreads_by_hand(lake: Path, day: date) -> dict[tuple[str, str], float]:
+    """Effective spreads in plain Python: each trade against the top just before it."""
+    tops = tops_by_hand(lake, day)
+    out = {}
+    for key, own in rows_of(lake, "silver.trades", day).groupby(["venue", "instrument"]):
+        quoted = tops.get(key, [])
+        times = [top[0] for top in quoted]
+        paid, traded, last, sign = [], [], 0.0, 0.0
+        for _, trade in own.sort_values(["event_time", "sequence", "trade_id"]).iterrows():
+            at = bisect_left(times, trade["event_time"]) - 1
+            if at < 0 or trade["event_time"] - times[at] > pd.Timedelta(seconds=5):
+                continue
+            middle, price = quoted[at][3], trade["price"]
+            if trade["side"] in ("buy", "sell"):
+                sign = 1.0 if trade["side"] == "buy" else -1.0
+            elif price != middle:
+                sign = 1.0 if price > middle else -1.0
+            elif last and price != last:
+                sign = 1.0 if price > last else -1.0
+            last = price
+            paid.append(2e4 * sign * (price - middle) / middle * trade["quantity"])
+            traded.append(trade["quantity"])
+        if traded:
+            out[key] = math.fsum(paid) / math.fsum(traded)
+    return out
+
+
+def test_effective_spreads_are_those_of_each_trade_and_the_top_before_it(lake: Path):
+    DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False)
+    expected = spreads_by_hand(lake, AFTER)
+    assert len(expected) > 10
+    summary = open_lake(str(lake)).sql(
+        "SELECT venue, instrument, effective_spread_bps FROM gold.market_summary"
+    )
+    found = {(venue, name): value for venue, name, value in summary.fetchall()}
+    assert {key for key, value in found.items() if value is not None} == expected.keys()
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-9, abs=1e-12), key
 
 
 def links_by_hand(lake: Path, day: date) -> dict[tuple[str, str, str], pd.Series]:

@@ -43,6 +43,12 @@ GOLD_MARKET_SUMMARY: Final = Table(
         column("too_late", LONG, "messages behind the watermark"),
         column("refused", LONG, "messages of the day in quarantine, for whatever reason"),
         column("stale_s", DOUBLE, "seconds that its feeds were silent while others spoke"),
+        column(
+            "effective_spread_bps",
+            DOUBLE,
+            "twice the way of a trade's price from the middle before it; mean by quantity",
+            null=True,
+        ),
         MARKET,
         EVENT_DATE,
     ),
