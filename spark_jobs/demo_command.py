@@ -19,7 +19,7 @@ from marketlake.contracts.events import EventType
 from marketlake.feeds.publish import KafkaPublisher, Publisher
 from marketlake.feeds.recorded.catalog import open_recording
 from marketlake.feeds.replay import replay
-from marketlake.feeds.simulator.config import SimulationConfig
+from marketlake.feeds.simulator.config import DEMO_PERPETUALS, SimulationConfig
 from marketlake.feeds.simulator.market import simulate
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
@@ -100,7 +100,7 @@ def _publisher_of(dataset: Path | None, seed: int, minutes: int) -> Callable[[Pu
     if dataset is not None:
         recording = open_recording(dataset)
         return lambda publisher: _ignore(replay(recording, publisher))
-    config = SimulationConfig(seed=seed, duration_s=60 * minutes)
+    config = SimulationConfig(seed=seed, duration_s=60 * minutes, perpetuals=DEMO_PERPETUALS)
     return lambda publisher: _simulate(config, publisher)
 
 

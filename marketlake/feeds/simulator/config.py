@@ -20,6 +20,8 @@ DEFAULT_INSTRUMENTS: Final = (
     "USDC-USDT",
     "BTC-USD",
 )
+DEMO_PERPETUALS: Final = ("BTC-USDT-PERP", "ETH-USDT-PERP")
+"""What the demo adds, so that there is a basis to see; the market of a seed is the same without."""
 DEFAULT_VENUES: Final = ("binance", "coinbase", "kraken", "okx", "bybit")
 DEFAULT_START_TIME_US: Final = 1_736_949_600 * US_PER_SECOND
 """2025-01-15 14:00:00 UTC."""
@@ -47,6 +49,11 @@ class Listing:
         """The asset that the price is in."""
         return self.instrument.split("-")[1]
 
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether it is a perpetual, and not spot."""
+        return self.instrument.endswith("-PERP")
+
 
 @dataclass(frozen=True, slots=True)
 class SimulationConfig:
@@ -64,10 +71,13 @@ class SimulationConfig:
         Spot pairs ``BASE-QUOTE``. A venue lists those whose quote asset it trades in. An asset
         that the simulator has no profile of becomes a made-up volatile coin, so that a
         benchmark can ask for thousands.
+    perpetuals
+        Linear perpetuals ``BASE-QUOTE-PERP`` of assets among the instruments, at the venues that
+        have any. They come on top: the spot pairs are, to the byte, what they are without.
     venues
         Names from ``VENUE_PROFILES``.
     trades_per_second, quotes_per_second, books_per_second
-        Mean rates over **all** listings together and over a day; a listing gets its share by
+        Mean rates over all **spot** listings together and over a day; a listing gets its share by
         the weight of venue and instrument. Quotes and books come on top of that whenever the
         price has moved by ``REQUOTE_BPS`` since the last, as on a real venue.
     bars
@@ -97,6 +107,7 @@ class SimulationConfig:
     duration_s: int = 600
     instruments: tuple[str, ...] = DEFAULT_INSTRUMENTS
     venues: tuple[str, ...] = DEFAULT_VENUES
+    perpetuals: tuple[str, ...] = ()
     trades_per_second: float = 60.0
     quotes_per_second: float = 150.0
     books_per_second: float = 20.0
@@ -112,6 +123,7 @@ class SimulationConfig:
     def __post_init__(self) -> None:
         _check_numbers(self)
         _check_names(self)
+        _check_perpetuals(self)
 
     @property
     def end_time_us(self) -> int:
@@ -119,12 +131,21 @@ class SimulationConfig:
         return self.start_time_us + self.duration_s * US_PER_SECOND
 
     def listings(self) -> tuple[Listing, ...]:
-        """List every instrument on every venue that trades its quote asset."""
+        """List every spot instrument on every venue that trades its quote asset."""
         return tuple(
             Listing(venue, instrument)
             for venue in self.venues
             for instrument in self.instruments
             if instrument.split("-")[1] in VENUE_PROFILES[venue].quote_assets
+        )
+
+    def perpetual_listings(self) -> tuple[Listing, ...]:
+        """List every perpetual on every venue that has perpetuals."""
+        return tuple(
+            Listing(venue, perpetual)
+            for venue in self.venues
+            for perpetual in self.perpetuals
+            if VENUE_PROFILES[venue].has_perpetuals
         )
 
 
@@ -164,3 +185,15 @@ def _check_names(config: SimulationConfig) -> None:
                 f"simulation: none of {', '.join(config.venues)} trades {instrument!r}; "
                 "add a venue that does or leave the instrument out"
             )
+
+
+def _check_perpetuals(config: SimulationConfig) -> None:
+    assets = {asset for instrument in config.instruments for asset in instrument.split("-")}
+    for perpetual in config.perpetuals:
+        parts = perpetual.split("-")
+        if len(parts) != 3 or parts[2] != "PERP" or not set(parts[:2]) <= assets:
+            raise ValueError(
+                f"simulation: {perpetual!r} is not BASE-QUOTE-PERP of assets of the instruments"
+            )
+    if config.perpetuals and not config.perpetual_listings():
+        raise ValueError(f"simulation: none of {', '.join(config.venues)} has perpetuals")

@@ -108,21 +108,24 @@ class Simulation:
     def messages(self) -> Iterator[tuple[EventType, bytes, bytes]]:
         """Yield type, key and JSON value of all events, ready to be published."""
         encode = msgspec.json.Encoder().encode
-        keys = {name: name.encode() for name in self.config.instruments}
+        names = (*self.config.instruments, *self.config.perpetuals)
+        keys = {name: name.encode() for name in names}
         for event in self.events():
             yield TYPE_OF[type(event)], keys[event.instrument], encode(event)
 
     def _streams(self) -> list[ListingStream]:
         config = self.config
-        listings = config.listings()
+        spot = config.listings()
+        listings = (*spot, *config.perpetual_listings())
         # Not kept from the start: a seed that is spawned from again gives other children.
         _, paths_seed, listings_seed = np.random.SeedSequence(config.seed).spawn(3)
         paths = build_paths(config, self.incidents, np.random.default_rng(paths_seed))
         seeds = listings_seed.spawn(len(listings))
         weights = np.array([listing_weight(one.venue, one.instrument) for one in listings])
         # Quotes are spread more evenly than trades: a thin market is quoted, if not traded.
-        trade_shares = weights / weights.sum()
-        quote_shares = np.sqrt(weights) / np.sqrt(weights).sum()
+        # Perpetuals come on top: what spot has does not hang on them.
+        trade_shares = weights / weights[: len(spot)].sum()
+        quote_shares = np.sqrt(weights) / np.sqrt(weights[: len(spot)]).sum()
         shares = zip(trade_shares.tolist(), quote_shares.tolist(), strict=True)
         return [
             ListingStream(listing, config, paths, self.incidents, seed, share)

@@ -158,7 +158,7 @@ def _shared(config: SimulationConfig) -> list[Listing]:
 
 def _applicable(config: SimulationConfig, kind: IncidentKind) -> list[Listing]:
     """List the listings that an incident of the whole market touches."""
-    listings = config.listings()
+    listings = (*config.listings(), *config.perpetual_listings())
     if kind == "depeg":
         return [one for one in listings if DEPEG_ASSET in {one.base, one.quote}]
     if kind == "flash_crash":
@@ -230,7 +230,7 @@ def _check_listed(
 ) -> None:
     if len(set(venues)) != len(venues):
         raise ValueError(f"{where}: names a venue twice: {venues}")
-    known = set(config.listings())
+    known = {*config.listings(), *config.perpetual_listings()}
     for venue in venues:
         listed = [Listing(venue, instrument) in known for instrument in instruments]
         if not (all(listed) if every else any(listed)):

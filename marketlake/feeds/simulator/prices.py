@@ -32,6 +32,11 @@ CRASH_TRADE_SURGE: Final = 6.0
 """Trades a second at the bottom of a flash crash, in multiples of the ordinary rate."""
 BUSIEST_HOUR_UTC: Final = 15.0
 FIAT: Final = "USD"
+PREMIUM_BPS: Final = 3.0
+"""Mean premium of perpetuals over spot …"""
+PREMIUM_WANDER_BPS: Final = 8.0
+"""… and the bound of its way from there: wide enough to show beside the noise of a venue."""
+PREMIUM_KNOT_US: Final = 120e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class PricePaths:
 
     ``log_usd`` holds log prices an asset, ``volatility`` the clustering factor (root mean
     square 1), ``intensity`` the factor on rates of trades and ``cumulative_s`` its integral in
-    seconds, ``surge`` the part of it that comes from flash crashes (1 outside).
+    seconds, ``surge`` the part of it that comes from flash crashes (1 outside). ``premium`` holds,
+    an asset, by how much its perpetuals are above spot, in logs, alike on all venues.
     """
 
     grid_us: FloatArray
@@ -116,6 +122,7 @@ class PricePaths:
     volatility: FloatArray
     surge: FloatArray
     cumulative_s: FloatArray
+    premium: dict[str, FloatArray]
 
     def log_price(self, base: str, quote: str, times_us: FloatArray) -> FloatArray:
         """Interpolate the log price of a pair."""
@@ -144,7 +151,17 @@ def build_paths(
     swing = np.cos(2.0 * np.pi * (hours - BUSIEST_HOUR_UTC) / 24.0)
     intensity = (1.0 + config.diurnal_amplitude * swing) * volatility / np.mean(volatility) * surge
     cumulative = np.concatenate(([0.0], np.cumsum(intensity[:-1]) * (GRID_STEP_US / 1e6)))
-    return PricePaths(grid, log_usd, volatility, surge, cumulative)
+    return PricePaths(grid, log_usd, volatility, surge, cumulative, _premiums(config, grid))
+
+
+def _premiums(config: SimulationConfig, grid: FloatArray) -> dict[str, FloatArray]:
+    """Draw the premium of the perpetuals of each asset, from numbers that nothing else uses."""
+    premiums = {}
+    for base in sorted({perpetual.split("-")[0] for perpetual in config.perpetuals}):
+        rng = np.random.default_rng([config.seed, zlib.crc32(base.encode())])
+        wander = bounded_noise(rng, grid, grid[-1], PREMIUM_KNOT_US)
+        premiums[base] = 1e-4 * (PREMIUM_BPS + PREMIUM_WANDER_BPS * wander)
+    return premiums
 
 
 def _student_steps(rng: np.random.Generator, count: int) -> FloatArray:

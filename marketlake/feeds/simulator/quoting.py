@@ -82,6 +82,9 @@ class ListingPrices:
         lagged = times_us - self.profile.lag_ms * 1000.0
         mid = self._paths.log_price(self.listing.base, self.listing.quote, lagged)
         mid += np.interp(times_us, self._knots_us, self._noise)
+        if self.listing.is_perpetual:
+            premium = self._paths.premium[self.listing.base]
+            mid += np.interp(lagged, self._paths.grid_us, premium)
         for shift in self._shifts:
             within = (times_us >= shift.start_us) & (times_us < shift.end_us)
             mid += np.where(within, shift.log_shift, 0.0)

@@ -42,6 +42,8 @@ class VenueProfile:
         Levels a side of a published book, 10 to 20.
     publishes_empty_bars
         Whether a minute without a trade is published, flat and with volume 0, or left out.
+    has_perpetuals
+        Whether the venue lists perpetuals, counted in units of the base.
     """
 
     quote_assets: frozenset[str]
@@ -54,6 +56,7 @@ class VenueProfile:
     price_digits: int
     book_levels: int
     publishes_empty_bars: bool
+    has_perpetuals: bool = False
 
     def __post_init__(self) -> None:
         # Two venues, each stale by REQUOTE_BPS and off by its noise, and the same again in the
@@ -74,6 +77,7 @@ VENUE_PROFILES: Final[dict[str, VenueProfile]] = {
         price_digits=6,
         book_levels=20,
         publishes_empty_bars=True,
+        has_perpetuals=True,
     ),
     "coinbase": VenueProfile(
         quote_assets=frozenset({"USD", "BTC"}),
@@ -122,6 +126,7 @@ VENUE_PROFILES: Final[dict[str, VenueProfile]] = {
         price_digits=6,
         book_levels=20,
         publishes_empty_bars=True,
+        has_perpetuals=True,
     ),
 }
 

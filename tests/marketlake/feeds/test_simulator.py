@@ -14,6 +14,7 @@ import pytest
 
 from marketlake.contracts.events import Bar, Book, Event, Quote, Trade
 from marketlake.feeds.simulator import Incident, SimulationConfig, simulate
+from marketlake.feeds.simulator.config import DEMO_PERPETUALS
 
 S = 1_000_000
 START = 1_736_949_600 * S
@@ -232,6 +233,20 @@ def test_each_venue_lists_a_plausible_subset():
     assert {"BTC-USDT", "BTC-USDC"} <= listed["binance"] & listed["okx"] & listed["bybit"]
 
 
+def test_perpetuals_come_on_top_and_spot_is_to_the_byte_what_it_was():
+    config = SimulationConfig(seed=8, duration_s=600)
+    plain = list(simulate(config).messages())
+    simulation = simulate(replace(config, perpetuals=DEMO_PERPETUALS))
+    added = list(simulation.messages())
+    assert [m for m in added if not m[1].endswith(b"-PERP")] == plain
+    own = {(e.venue, e.instrument) for e in simulation.events() if e.instrument.endswith("-PERP")}
+    assert own == {(v, p) for v in ("binance", "bybit") for p in DEMO_PERPETUALS}
+    assert 0.01 < len(added) / len(plain) - 1 < 0.15
+    # What concerns the whole market concerns them, and the labels say so.
+    crash = next(one for one in simulation.incidents if one.kind == "flash_crash")
+    assert set(DEMO_PERPETUALS) <= set(crash.instruments)
+
+
 def test_made_up_assets_are_accepted():
     config = replace(CALM, duration_s=20, instruments=("AAA-USDT", "BBB-USDT"))
     prices = {
@@ -250,6 +265,12 @@ def test_made_up_assets_are_accepted():
         ({"venues": ("mtgox",)}, "unknown venue 'mtgox'; known are"),
         ({"venues": ("okx", "okx")}, "names one twice"),
         ({"instruments": ("BTCUSDT",)}, "not a pair BASE-QUOTE"),
+        ({"perpetuals": ("BTC-USDT",)}, "'BTC-USDT' is not BASE-QUOTE-PERP"),
+        ({"perpetuals": ("DOGE-USDT-PERP",)}, "'DOGE-USDT-PERP' is not BASE-QUOTE-PERP of assets"),
+        (
+            {"perpetuals": ("BTC-USDT-PERP",), "venues": ("okx", "coinbase")},
+            "none of okx, coinbase has perpetuals",
+        ),
         ({"instruments": ("BTC-USD",), "venues": ("okx",)}, "none of okx trades 'BTC-USD'"),
     ],
 )

@@ -11,6 +11,8 @@ from marketlake.analytics.depth.market import NO_BOOK
 from marketlake.contracts.events import Book, Quote
 from marketlake.contracts.instruments import resolve, with_fee
 from marketlake.feeds.simulator import SimulationConfig, simulate
+from marketlake.feeds.simulator.config import DEMO_PERPETUALS
+from marketlake.feeds.simulator.prices import PREMIUM_BPS, PREMIUM_WANDER_BPS
 from marketlake.settings.model import SpreadSettings
 from streaming.stages.listing import make_listing
 from streaming.stages.quote_world import QuoteWorld
@@ -25,7 +27,7 @@ UNIFORM_FEE_BPS = 10.0
 @cache
 def market(seed):
     """Incidents, instruments, and quotes and books by column in order of event time."""
-    simulation = simulate(SimulationConfig(seed=seed))
+    simulation = simulate(SimulationConfig(seed=seed, perpetuals=DEMO_PERPETUALS))
     events = {
         (type(e).__name__, e.venue, e.instrument, e.sequence): e
         for e in simulation.events()
@@ -137,6 +139,35 @@ def test_without_a_limit_of_age_a_silent_venue_would_seem_to_pay():
         > len(hunt(seed, fee_bps=UNIFORM_FEE_BPS)[1])
     ]  # fmt: skip
     assert quiet, "the limit is what keeps them out"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_perpetuals_have_a_basis_and_it_is_the_premium_that_they_were_given(seed):
+    incidents, names, columns = market(seed)
+    listed = [resolve(*name) for name in names]
+    chosen = SpreadSettings(basis_interval="1s")
+    world, listing = QuoteWorld(chosen), make_listing(listed, chosen)
+    world.grow(np.empty(0, np.int64), len(listed))
+    _, _, basis = world.step(columns, int(columns["time_us"][-1]), listing)
+    pairs = {(*names[spot], names[perp][1]) for spot, perp in zip(
+        basis["spot"].tolist(), basis["perp"].tolist(), strict=True)}  # fmt: skip
+    assert {
+        (venue, f"{base}-USDT", f"{base}-USDT-PERP")
+        for venue in ("binance", "bybit") for base in ("BTC", "ETH")
+    } <= pairs  # fmt: skip
+    # The quotes of both stand up to 3 bps from their price, which has up to 1.5 bps of noise.
+    room_bps = PREMIUM_WANDER_BPS + 2 * (3.0 + 1.5) + 1.0
+    calm = [
+        bps
+        for bps, spot, time_us in zip(
+            basis["basis_bps"], basis["spot"], basis["time_us"].tolist(), strict=True
+        )
+        if names[spot][1].endswith("-USDT") and not any(one.covers(time_us) for one in incidents)
+    ]
+    assert len(calm) > 500
+    assert max(abs(bps - PREMIUM_BPS) for bps in calm) < room_bps
+    assert np.ptp(calm) > 3.0
+    assert np.isfinite(basis["annualised_carry"]).all()
 
 
 def test_capacity_grows_with_depth():
