@@ -103,9 +103,11 @@ def lake_differences(left: str, right: str, tables: Iterable[Table]) -> list[Dif
 def _rows(
     connection: duckdb.DuckDBPyConnection, lake: str, table: Table
 ) -> duckdb.DuckDBPyRelation:
-    path = Storage(lake).path(table.path)
+    storage = Storage(lake)
+    path = storage.path(table.path)
     try:
-        dataset = DeltaTable(path).to_pyarrow_dataset()
+        delta = DeltaTable(path, storage_options=storage.delta_options)
+        dataset = delta.to_pyarrow_dataset()
     except DeltaError as error:
         raise LakeError(f"cannot open {path}: {str(error).splitlines()[0]}") from error
     connection.execute("SET TimeZone = 'UTC'")

@@ -53,7 +53,7 @@ class DeltaTables:
     def _open_or_create(self, table: Table) -> DeltaTable:
         location = self._storage.path(table.path)
         try:
-            return DeltaTable(location)
+            return DeltaTable(location, storage_options=self._storage.delta_options)
         except TableNotFoundError:
             pass
         except (DeltaError, OSError) as error:
@@ -69,6 +69,7 @@ class DeltaTables:
                 partition_by=list(table.partition_by),
                 description=table.doc,
                 configuration=_configuration(table),
+                storage_options=self._storage.delta_options,
             )
         except (DeltaError, OSError) as error:
             raise LakeError(
@@ -165,7 +166,17 @@ class DeltaTables:
                 ),
             )
         except (DeltaError, OSError) as error:
+            if self._has(path, application, sequence):
+                # It was written, and the answer lost: tried again, it met its own commit.
+                return True
             raise LakeError(
-                f"cannot commit batch {sequence} to {self._storage.path(path)}: {error}"
+                f"cannot commit batch {sequence} to {self._storage.path(path)}: "
+                f"{' '.join(str(error).split())}"
             ) from error
         return True
+
+    def _has(self, path: str, application: str, sequence: int) -> bool:
+        try:
+            return self.version_of(path, application) == sequence
+        except (DeltaError, OSError):
+            return False

@@ -55,7 +55,7 @@ class TableOverview:
         return None if self.latest_event is None else (now - self.latest_event).total_seconds()
 
 
-def open_lake(lake: str) -> duckdb.DuckDBPyConnection:
+def open_lake(lake: str | Storage) -> duckdb.DuckDBPyConnection:
     """Open a lake for SQL: every Delta table as a view ``layer.name``.
 
     Each view reads the version that was current when the lake was opened. DuckDB hands
@@ -64,8 +64,8 @@ def open_lake(lake: str) -> duckdb.DuckDBPyConnection:
 
     Parameters
     ----------
-    lake : str
-        Local path or ``file://`` URI of the lake.
+    lake : str or Storage
+        Path or URI of the lake.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def open_lake(lake: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def table_overview(lake: str) -> list[TableOverview]:
+def table_overview(lake: str | Storage) -> list[TableOverview]:
     """Describe every table of a lake from its Delta log.
 
     Data files are read only where the log lacks statistics.
@@ -99,17 +99,23 @@ def table_overview(lake: str) -> list[TableOverview]:
     return [_overview(f"{layer}.{name}", table) for layer, name, table in _delta_tables(lake)]
 
 
-def _delta_tables(lake: str) -> Iterator[tuple[str, str, DeltaTable]]:
-    root = Storage(lake).local_root
-    paths = [log.parent for layer in LAYERS for log in sorted(root.glob(f"{layer}/*/_delta_log"))]
-    if not paths:
+def _delta_tables(lake: str | Storage) -> Iterator[tuple[str, str, DeltaTable]]:
+    storage = Storage(lake) if isinstance(lake, str) else lake
+    tables = [
+        (layer, name)
+        for layer in LAYERS
+        for name in storage.folders(layer)
+        if "_delta_log" in storage.folders(f"{layer}/{name}")
+    ]
+    if not tables:
         raise LakeNotFoundError(
-            f"no lake at {lake}: no Delta table under {', '.join(LAYERS)}; "
-            f"check the path, or make one with `marketlake demo --lake {lake}`"
+            f"no lake at {storage.uri}: no Delta table under {', '.join(LAYERS)}; "
+            f"check the path, or make one with `marketlake demo --lake {storage.uri}`"
         )
-    for path in paths:
+    for layer, name in tables:
+        path = storage.path(f"{layer}/{name}")
         try:
-            yield path.parent.name, path.name, DeltaTable(path)
+            yield layer, name, DeltaTable(path, storage_options=storage.delta_options)
         except DeltaError as error:
             raise LakeError(
                 f"cannot open {path}: {str(error).splitlines()[0]}; "

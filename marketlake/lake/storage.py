@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from marketlake.lake.errors import LakeError
+from marketlake.lake.files import Files, StoredFile
+from marketlake.lake.local_files import LocalFiles
+from marketlake.lake.s3_files import S3Files
+from marketlake.settings.model import S3Settings
+
+_S3_SCHEMES = ("s3", "s3a")
 
 
 @dataclass(frozen=True)
@@ -19,9 +24,39 @@ class Storage:
     ----------
     uri : str
         The lake as the user named it.
+    s3 : S3Settings
+        How to write, where the lake is on S3.
     """
 
     uri: str
+    s3: S3Settings = field(default_factory=S3Settings)
+
+    @cached_property
+    def files(self) -> Files:
+        """The files, where they are.
+
+        Raises
+        ------
+        LakeError
+            If the URI is of no known kind.
+        """
+        scheme, _, rest = self.uri.partition("://")
+        if not rest:
+            return LocalFiles(Path(self.uri).absolute())
+        if scheme == "file":
+            return LocalFiles(Path(rest if rest.startswith("/") else f"/{rest}"))
+        if scheme in _S3_SCHEMES:
+            bucket, _, prefix = rest.partition("/")
+            if bucket:
+                return S3Files(bucket, prefix.strip("/"), self.s3)
+        raise LakeError(
+            f"lake {self.uri} is no place known: name a folder, file:///FOLDER or s3a://BUCKET/NAME"
+        )
+
+    @property
+    def on_s3(self) -> bool:
+        """True where the lake is on S3."""
+        return isinstance(self.files, S3Files)
 
     @property
     def local_root(self) -> Path:
@@ -32,32 +67,28 @@ class Storage:
         LakeError
             If the lake is no local folder.
         """
-        scheme, _, rest = self.uri.partition("://")
-        if not rest:
-            return Path(self.uri).absolute()
-        if scheme == "file":
-            return Path(rest if rest.startswith("/") else f"/{rest}")
-        raise LakeError(f"lake {self.uri}: only local folders are supported so far")
+        if isinstance(self.files, LocalFiles):
+            return self.files.root
+        raise LakeError(f"{self.uri} is no folder on this machine")
+
+    @property
+    def delta_options(self) -> dict[str, str]:
+        """What delta-rs has to be told to reach the tables; nothing for a local lake."""
+        return self.files.delta_options if isinstance(self.files, S3Files) else {}
 
     def path(self, relative: str) -> str:
-        """Absolute path of something in the lake."""
-        return f"{self.local_root}/{relative}"
+        """Absolute path or URI of something in the lake, as Spark and delta-rs take it."""
+        return self.files.path(relative)
 
     def write(self, relative: str, data: bytes | memoryview) -> None:
-        """Write a file that no reader sees until it is complete."""
-        target = self.local_root / relative
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(data)
-            temporary.replace(target)
-        except OSError as error:
-            _discard(temporary)
-            raise LakeError(
-                f"cannot write {target}: {error.strerror or error}; "
-                "check that the disk has room and the folder may be written"
-            ) from error
+        """Write a file that no reader sees until it is complete.
+
+        Raises
+        ------
+        LakeError
+            If it cannot be written.
+        """
+        self.files.write(relative, data)
 
     def write_new(self, relative: str, data: bytes) -> None:
         """Write a file that must not exist yet, durably.
@@ -67,61 +98,42 @@ class Storage:
         LakeError
             If it exists: another writer was here.
         """
-        target = self.local_root / relative
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            # A link fails where the name exists; a rename would replace it.
-            os.link(temporary, target)
-        except OSError as error:
-            if target.exists():
-                raise LakeError(
-                    f"{target} exists already: another writer works on this lake; stop one of them"
-                ) from error
-            raise LakeError(
-                f"cannot write {target}: {error.strerror or error}; "
-                "check that the disk has room and the folder may be written"
-            ) from error
-        finally:
-            _discard(temporary)
+        self.files.write_new(relative, data)
 
     def read(self, relative: str) -> bytes:
-        """Read a whole file."""
-        try:
-            return (self.local_root / relative).read_bytes()
-        except OSError as error:
-            raise LakeError(
-                f"cannot read {self.local_root / relative}: {error.strerror or error}"
-            ) from error
+        """Read a whole file.
+
+        Raises
+        ------
+        LakeError
+            If it is absent or cannot be read.
+        """
+        return self.files.read(relative)
 
     def exists(self, relative: str) -> bool:
-        """Tell whether something stands at a path."""
-        return (self.local_root / relative).exists()
+        """Tell whether a file or folder stands at a path."""
+        return self.files.exists(relative)
 
     def size(self, relative: str) -> int:
         """Size of a file in bytes; -1 where there is none."""
-        try:
-            return (self.local_root / relative).stat().st_size
-        except FileNotFoundError:
-            return -1
+        return self.files.size(relative)
+
+    def folders(self, relative: str) -> list[str]:
+        """Names of the folders in a folder, sorted; none where it is absent."""
+        return self.files.folders(relative)
 
     def list(self, relative: str) -> list[str]:
         """Names of the files in a folder, sorted; none where the folder is absent."""
-        folder = self.local_root / relative
-        if not folder.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in os.scandir(folder)
-            if entry.is_file() and not entry.name.startswith(".")
-        )
+        return self.files.list(relative)
 
+    def walk(self, relative: str) -> Iterator[StoredFile]:
+        """All files below a folder, in no order, hidden ones too."""
+        return self.files.walk(relative)
 
-def _discard(temporary: Path) -> None:
-    # Where the folder could not be made there is nothing to remove, and that must not be the error.
-    with contextlib.suppress(OSError):
-        temporary.unlink()
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove files; those that are absent count as removed."""
+        self.files.delete(paths)
+
+    def delete_all(self, relative: str) -> None:
+        """Remove a folder with all that is in it."""
+        self.files.delete_all(relative)

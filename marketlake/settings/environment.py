@@ -44,6 +44,14 @@ def data_dir() -> Path | None:
     return None if chosen is None else chosen.absolute()
 
 
+def aws_region() -> str | None:
+    """Give ``AWS_REGION``, else ``AWS_DEFAULT_REGION``, or None where both are unset.
+
+    Most AWS tools read the first, boto3 the second only.
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+
+
 def under_spark_submit() -> bool:
     """Tell whether spark-submit started this process: master and jars are the cluster's then."""
     return "PYSPARK_GATEWAY_PORT" in os.environ

@@ -215,6 +215,32 @@ class ObservabilitySettings(_Section):
     """Address that the endpoint listens on."""
 
 
+class S3Settings(_Section):
+    """A lake on S3.
+
+    Endpoint, region and credentials are not set here: they are found as the AWS tools find them
+    (`AWS_ENDPOINT_URL_S3`, `AWS_REGION`, `AWS_PROFILE`, the role of the machine).
+    """
+
+    bucket_owner: str | None = Field(None, pattern=r"^\d{12}$")
+    """Account that must own the bucket: else nothing is read or written there."""
+    encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    """How objects are encrypted; nothing for what the bucket itself says."""
+    kms_key_id: str | None = None
+    """Key for `aws:kms`; nothing for the account's own for S3."""
+    bucket_key: bool = False
+    """One data key for many objects (an S3 bucket key): far fewer requests to KMS."""
+    lease_s: int = Field(60, ge=3, le=3_600)
+    """A writer that has not renewed its lease for so long has lost it, and another may write."""
+
+    @model_validator(mode="after")
+    def _key_of_kms(self) -> S3Settings:
+        kms = self.encryption is not None and self.encryption.startswith("aws:kms")
+        if (self.kms_key_id is not None or self.bucket_key) and not kms:
+            raise ValueError("kms_key_id and bucket_key need encryption = 'aws:kms'")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -229,6 +255,7 @@ class Settings(BaseSettings):
     anomalies: AnomalySettings = AnomalySettings()
     spreads: SpreadSettings = SpreadSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+    s3: S3Settings = S3Settings()
 
     @classmethod
     def settings_customise_sources(

@@ -81,5 +81,10 @@ def test_a_lake_is_a_path_or_a_file_uri(tmp_path, monkeypatch):
     assert Storage("lake").local_root == tmp_path / "lake"
     assert Storage(f"file://{tmp_path}/lake").local_root == tmp_path / "lake"
     assert Storage("lake").path("gold/bars") == f"{tmp_path}/lake/gold/bars"
-    with pytest.raises(LakeError, match="s3a://bucket/lake: only local folders"):
+    assert Storage("s3a://bucket/a/lake").path("gold/bars") == "s3a://bucket/a/lake/gold/bars"
+    assert Storage("s3://bucket/").path("gold/bars") == "s3a://bucket/gold/bars"
+    with pytest.raises(LakeError, match="s3a://bucket/lake is no folder on this machine"):
         _ = Storage("s3a://bucket/lake").local_root
+    for uri in ("gs://bucket/lake", "s3a:///lake"):
+        with pytest.raises(LakeError, match=f"lake {uri} is no place known"):
+            Storage(uri).path("x")
