@@ -84,7 +84,7 @@ class DailyJob:
     def __init__(
         self, lake: str, day: date, settings: Settings, source: FileInput | None = None
     ) -> None:
-        self.storage = Storage(lake)
+        self.storage = Storage(lake, settings.s3)
         self._lake, self._day, self._settings, self._source = lake, day, settings, source
         if source is None and not self.storage.exists("gold/bars/_delta_log"):
             raise LakeNotFoundError(
@@ -104,7 +104,7 @@ class DailyJob:
         """Started by what folds: the summary and the export do without."""
         # A session of its own: what the job sets there, no other sees.
         name = f"marketlake batch process {self._day}"
-        return job_session(name, light=self._source is not None).newSession()
+        return job_session(name, self.storage, light=self._source is not None).newSession()
 
     def run(self, *, rewrite: bool, export: Path | None = None) -> DayResult:
         """Make what the day lacks.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import threading
 import time
@@ -58,7 +57,8 @@ def demo_command(
         stream = {"trigger_ms": 0, "max_offsets_per_batch": _DEMO_BATCH}
         settings = settings.model_copy(update={"stream": settings.stream.model_copy(update=stream)})
         publish = _publisher_of(dataset, seed, minutes)
-        _make_room(lake)
+        storage = Storage(lake, settings.s3)
+        _make_room(storage)
         console = Console(stderr=True)
         with tempfile.TemporaryDirectory(prefix="marketlake-demo-") as folder:
             console.print("starting a Kafka broker and Spark …", highlight=False)
@@ -66,7 +66,7 @@ def demo_command(
                 publisher = KafkaPublisher(broker.bootstrap)
                 feed = _Feed(publish, publisher)
                 feed.start()
-                spark = job_session("marketlake demo", light=True)
+                spark = job_session("marketlake demo", storage, light=True)
                 with LiveView(console) as view:
                     source = KafkaSource.parse(f"kafka:{broker.bootstrap}")
                     live = LiveProgress(lake, view.update)
@@ -142,13 +142,13 @@ class _Feed(threading.Thread):
             raise JobError(f"the feed broke off: {self._error}") from self._error
 
 
-def _make_room(lake: str) -> None:
+def _make_room(storage: Storage) -> None:
     """Take away the lake of an earlier demo; touch nothing else."""
-    root = Storage(lake).local_root
-    if root.is_dir() and any(root.iterdir()):
-        if not (root / _MARKER).exists():
+    if next(storage.walk(""), None) is not None:
+        if not storage.exists(_MARKER):
             raise JobError(
-                f"{root} is not empty and no demo made it; name another folder: --lake DIR"
+                f"{storage.path('').rstrip('/')} is not empty and no demo made it; "
+                "name another folder: --lake DIR"
             )
-        shutil.rmtree(root)
-    Storage(lake).write(_MARKER, json.dumps({"made_at_s": int(time.time())}).encode())
+        storage.delete_all("")
+    storage.write(_MARKER, json.dumps({"made_at_s": int(time.time())}).encode())

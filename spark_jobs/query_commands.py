@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from marketlake.lake.query import open_lake, table_overview
+from marketlake.lake.storage import Storage
+from marketlake.settings.model import load_settings
 from spark_jobs.errors import JobError, one_line
 
 _ROWS_SHOWN = 1_000
@@ -42,7 +44,7 @@ def sql_command(
 ) -> None:
     """Run SQL over a lake with DuckDB."""
     with one_line("sql"):
-        connection = open_lake(lake)
+        connection = open_lake(Storage(lake, load_settings().s3))
         try:
             rows = connection.sql(query)
             table = rows.to_arrow_table() if rows is not None else pa.table({})
@@ -93,7 +95,7 @@ def tables_command(
                 "freshness_s": None if t.latest_event is None else round(t.freshness_s(now) or 0),
                 "latest_commit": t.latest_commit.isoformat(),
             }
-            for t in table_overview(lake)
+            for t in table_overview(Storage(lake, load_settings().s3))
         ]
     if json_output:
         typer.echo(json.dumps(rows))

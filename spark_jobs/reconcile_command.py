@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
 
 from marketlake.contracts.tables import SILVER_QUARANTINE, STREAM_TABLES, Table
@@ -19,6 +24,7 @@ from marketlake.lake.errors import LakeError, LakeNotFoundError
 from marketlake.lake.manifests import Manifest
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
+from marketlake.settings import environment
 from marketlake.settings.model import IndicatorSettings, Settings, load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.file_day import GOLD_OF_DAY, SILVER_OF_FILES, days_from_files
@@ -80,7 +86,7 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
 
     Days that plain files gave are left out, see :class:`FileDays`.
     """
-    storage = Storage(lake)
+    storage = Storage(lake, settings.s3)
     compared = (*_COMPARED, table_of(settings.indicators))
     file_days = FileDays.of(storage)
     last = BatchHistory(storage).last()
@@ -89,12 +95,12 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
             return []
         raise LakeNotFoundError(f"no lake at {lake}, or no batch in it yet")
     found = _check_state(storage, last)
-    spark = job_session("marketlake reconcile")
-    with tempfile.TemporaryDirectory(prefix="marketlake-reconcile-") as scratch:
+    spark = job_session("marketlake reconcile", storage)
+    with _scratch(storage) as scratch:
         inputs, merges = recompute(
             spark,
             lake,
-            scratch,
+            scratch.uri,
             settings,
             None,
             last,
@@ -102,12 +108,27 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
             label="again",
         )
         files = [file for result in (*inputs, *merges) for file in result.files]
-        connection = open_lake(lake)
+        connection = open_lake(storage)
         found += _check_positions(connection, last)
         for table in compared:
-            again = [f"{scratch}/{f.table}/{f.path}" for f in files if f.table == table.path]
+            again = _recomputed(scratch, table, [f for f in files if f.table == table.path])
             found += _compare(connection, table, again, file_days.rest(table))
     return found
+
+
+@contextmanager
+def _scratch(storage: Storage) -> Iterator[Storage]:
+    """Give a place for what is computed again, which is gone afterwards."""
+    if environment.under_spark_submit():
+        # Workers on other machines see the lake, and not our temporary folders.
+        folder = f"_marketlake/scratch/{uuid.uuid4().hex}"
+        try:
+            yield Storage(storage.path(folder), storage.s3)
+        finally:
+            storage.delete_all(folder)
+    else:
+        with tempfile.TemporaryDirectory(prefix="marketlake-reconcile-") as local:
+            yield Storage(local)
 
 
 def _check_state(storage: Storage, last: Manifest) -> list[Difference]:
@@ -139,7 +160,7 @@ def _check_positions(connection: duckdb.DuckDBPyConnection, last: Manifest) -> l
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, table: Table, again: list[str], rest: str
+    connection: duckdb.DuckDBPyConnection, table: Table, again: pa.RecordBatchReader, rest: str
 ) -> list[Difference]:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     name = f"{table.layer}.{table.name}"
@@ -147,9 +168,8 @@ def _compare(
     with duckdb.connect() as other:
         other.execute("SET TimeZone = 'UTC'")
         try:
-            sides = first_surplus(
-                lake, _recomputed(other, table, again).filter(rest).project(columns)
-            )
+            recomputed = other.from_arrow(again)
+            sides = first_surplus(lake, recomputed.filter(rest).project(columns))
         except duckdb.Error as error:
             # What reads hands the error on to what compares, each with words of its own.
             reason = str(error).splitlines()[0].rpartition(" failed: ")[2].partition(". Detail:")[0]
@@ -162,17 +182,20 @@ def _compare(
     ]
 
 
-def _recomputed(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: list[str]
-) -> duckdb.DuckDBPyRelation:
-    """Read what was recomputed; partition columns stand in the paths."""
-    if not files:
-        return connection.from_arrow(table.arrow_schema.empty_table())
-    kinds = ", ".join(f"{n}: {'DATE' if n == 'date' else 'VARCHAR'}" for n in table.partition_by)
-    paths = ", ".join(f"'{path}'" for path in files)
-    return connection.sql(
-        f"FROM read_parquet([{paths}], hive_partitioning = true, hive_types = {{{kinds}}})"
-    )
+def _recomputed(scratch: Storage, table: Table, files: Sequence[DataFile]) -> pa.RecordBatchReader:
+    """Read what was recomputed, with the partition columns, which stand in no file."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in files:
+            rows = pq.ParquetFile(pa.BufferReader(scratch.read(f"{file.table}/{file.path}"))).read()
+            for name, value in file.partition.items():
+                kind = table.arrow_schema.field(name).type
+                rows = rows.append_column(
+                    name, pa.repeat(pa.scalar(value).cast(kind), rows.num_rows)
+                )
+            yield from rows.select(table.arrow_schema.names).cast(table.arrow_schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(table.arrow_schema, batches())
 
 
 def reconcile_command(
@@ -185,15 +208,17 @@ def reconcile_command(
 ) -> None:
     """Recompute the lake from bronze; exit 1 and show the first difference of each table."""
     with one_line("reconcile"):
-        differences = reconcile(lake, load_settings(config))
-        file_days = FileDays.of(Storage(lake))
+        settings = load_settings(config)
+        storage = Storage(lake, settings.s3)
+        differences = reconcile(lake, settings)
+        file_days = FileDays.of(storage)
     if json_output:
         found = [vars(difference) for difference in differences]
         typer.echo(json.dumps({"differences": found, "days_from_files": vars(file_days)}))
     else:
         lines = [f"{d.table}: {d.problem}: {d.row}" for d in differences]
         same = "identical: every table equals what bronze gives"
-        if BatchHistory(Storage(lake)).last() is None:
+        if BatchHistory(storage).last() is None:
             same = "nothing to compare: bronze is empty"
         typer.echo("\n".join([*file_days.lines(), *(lines or [same])]))
     if differences:

@@ -11,8 +11,10 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
+from marketlake.lake.s3_spark import connector_options, encryption_options
 from marketlake.lake.session import LOCAL, spark_session
-from marketlake.local.jars import spark_jar_paths
+from marketlake.lake.storage import Storage
+from marketlake.local.jars import s3_jar_paths, spark_jar_paths
 from marketlake.local.java import find_java
 from marketlake.settings import environment
 
@@ -20,20 +22,25 @@ _NOISE: Final = "WARNING: Using incubator modules"
 _filters: Final[list[subprocess.Popen[bytes]]] = []
 
 
-def job_session(name: str, *, light: bool = False) -> SparkSession:
-    """Start the session; under ``spark-submit`` master and jars are the cluster's.
+def job_session(name: str, storage: Storage, *, light: bool = False) -> SparkSession:
+    """Start the session; under ``spark-submit`` master, jars and S3 connector are the cluster's.
 
     Parameters
     ----------
+    storage : Storage
+        The lake: one on S3 needs jars of its own, which come when they are first needed.
     light : bool
         As for :func:`local_options`.
     """
+    extra = encryption_options(storage)
     if environment.under_spark_submit():
-        return spark_session(name, master=None)
+        return spark_session(name, master=None, extra=extra)
+    extra |= connector_options(storage) | local_options(light=light)
+    jars = [*spark_jar_paths(), *(s3_jar_paths() if storage.on_s3 else ())]
     # pyspark looks for Java in JAVA_HOME and on the PATH only.
     os.environ["JAVA_HOME"] = str(find_java().home)
     with _without_noise():
-        return spark_session(name, jars=spark_jar_paths(), extra=local_options(light=light))
+        return spark_session(name, jars=jars, extra=extra)
 
 
 def local_options(*, light: bool) -> dict[str, str]:

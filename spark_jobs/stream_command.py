@@ -44,9 +44,11 @@ def stream_command(
         _, inputs = kafka.look()
         if until_idle:
             kafka.require(inputs)
-        with lease(Storage(lake), "stream"):
+        storage = Storage(lake, settings.s3)
+        with lease(storage, "stream"):
             pass
-        spark = job_session("marketlake stream", light=settings.stream.kafka_reader == "workers")
+        light = settings.stream.kafka_reader == "workers"
+        spark = job_session("marketlake stream", storage, light=light)
         with observed(kafka, settings.observability) as listener:
             runner = StreamRunner(spark, kafka, lake, settings, listener)
             runner.stop_on_signals()

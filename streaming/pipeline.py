@@ -14,6 +14,7 @@ from marketlake.contracts.tables import INDICATORS_PATH, STATE_FOLDS, STREAM_TAB
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
+from marketlake.lake.lease import Check
 from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
@@ -62,7 +63,7 @@ class Pipeline:
         known_inputs: dict[str, InputPosition],
         listener: BatchListener | None = None,
     ) -> None:
-        self.storage = Storage(lake)
+        self.storage = Storage(lake, settings.s3)
         self._spark = spark
         self._lake = lake
         self._settings = settings
@@ -77,6 +78,7 @@ class Pipeline:
         self._known_inputs = known_inputs
         self._owners = Owners()
         self.last: Manifest | None = None
+        self.check_lease: Check = lambda: None
         self.crash_point: Callable[[str], None] = lambda _point: None
 
     @property
@@ -202,6 +204,7 @@ class Pipeline:
             return shared
         manifest = decide(plan, kind, spark_batch, self._source, self.last, results)
         self.crash_point("before manifest")
+        self.check_lease()
         self._manifests.write(manifest)
         self.crash_point("manifest")
         self._commit(manifest)
@@ -230,6 +233,7 @@ class Pipeline:
                 continue
             if self.last is manifest or self.last is None:
                 self._check_files(manifest, by_table[path])
+            self.check_lease()
             self._tables.commit(
                 path,
                 APPLICATION,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -117,7 +116,8 @@ def recompute(
     Parameters
     ----------
     output : str
-        Lake into which files are written; no table has them yet.
+        Lake into which files are written; no table has them yet. The lake itself where the
+        beginning is the state of a batch.
     after : Manifest or None
         Batch whose state is the beginning; None for the empty state.
     tables : frozenset of str
@@ -125,14 +125,13 @@ def recompute(
     day : date, optional
         Write gold rows of this UTC day only.
     """
-    storage = Storage(lake)
+    storage = Storage(lake, settings.s3)
     genesis = BatchHistory(storage).first()
     assert genesis is not None
     if after is None:
         inputs = {n: InputPosition(i.topic, i.partition) for n, i in genesis.inputs.items()}
     else:
         inputs = positions_of(after)
-    chains = state_chains(after)
     plan = BatchPlan(
         lake=output,
         sequence=upto.sequence,
@@ -140,10 +139,7 @@ def recompute(
         settings=settings,
         ingest_time_us=time.time_ns() // 1_000,
         inputs=inputs,
-        state_files={
-            name: tuple(replace(file, path=storage.path(file.path)) for file in chain)
-            for name, chain in chains.items()
-        },
+        state_files=state_chains(after),
         live=False,
         tables=tables,
         date=day.isoformat() if day else None,

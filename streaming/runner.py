@@ -88,7 +88,8 @@ class StreamRunner:
         SourceError, LakeError, StreamError
             Each with one line for the operator.
         """
-        with lease(self.pipeline.storage, "stream"):
+        with lease(self.pipeline.storage, "stream") as check_lease:
+            self.pipeline.check_lease = check_lease
             try:
                 return self._run(until_idle=until_idle, complete=complete)
             except SPARK_ERRORS as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
@@ -38,6 +39,6 @@ def recorded_data() -> Path:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The one Spark session of the tests."""
-    session = job_session("marketlake tests")
+    session = job_session("marketlake tests", Storage("."))
     yield session
     session.stop()

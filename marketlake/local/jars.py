@@ -23,7 +23,7 @@ from xml.sax.saxutils import quoteattr
 
 from marketlake.local.errors import LocalError
 from marketlake.local.java import find_java
-from marketlake.local.versions import BROKER, DEFAULT_GROUPS, GROUPS, SPARK, JarGroup
+from marketlake.local.versions import BROKER, DEFAULT_GROUPS, GROUPS, S3, SPARK, JarGroup
 from marketlake.settings import environment
 
 _MARKER = "complete.json"
@@ -42,6 +42,11 @@ _SETTINGS = """<ivysettings>
 def spark_jar_paths() -> list[Path]:
     """Give the jars that Spark needs for Delta and Kafka, for ``spark.jars``; see `jar_paths`."""
     return jar_paths(SPARK)
+
+
+def s3_jar_paths() -> list[Path]:
+    """Give the jars that Spark needs beside those for a lake on S3; see `jar_paths`."""
+    return jar_paths(S3)
 
 
 def broker_classpath() -> list[Path]:

@@ -65,7 +65,8 @@ SPARK = JarGroup(
     excluded=_SHIPPED_BY_SPARK,
 )
 
-# The four parts of the SDK that S3A calls, in place of the bundle's 558 MB.
+# The four parts of the SDK that S3A calls, in place of the bundle's 558 MB. Of spark-hadoop-cloud
+# only the checkpoint manager that writes an object at once is wanted, and of other clouds nothing.
 S3 = JarGroup(
     name="s3",
     roots=(
@@ -74,8 +75,20 @@ S3 = JarGroup(
         Coordinate("software.amazon.awssdk", "s3-transfer-manager", _AWS_SDK),
         Coordinate("software.amazon.awssdk", "sts", _AWS_SDK),
         Coordinate("software.amazon.awssdk", "apache-client", _AWS_SDK),
+        Coordinate("org.apache.spark", "spark-hadoop-cloud_2.13", "4.0.2"),
     ),
-    excluded=(*_SHIPPED_BY_SPARK, ("software.amazon.awssdk", "bundle")),
+    excluded=(
+        *_SHIPPED_BY_SPARK,
+        ("software.amazon.awssdk", "bundle"),
+        ("com.fasterxml.jackson.dataformat", "*"),
+        ("com.google.cloud.bigdataoss", "*"),
+        ("com.squareup.okhttp3", "*"),
+        ("com.squareup.okio", "*"),
+        ("joda-time", "joda-time"),
+        ("org.apache.hadoop", "hadoop-azure"),
+        ("org.apache.hadoop", "hadoop-cloud-storage"),
+        ("org.eclipse.jetty", "*"),
+    ),
 )
 
 # A process of its own, with a class path of its own.

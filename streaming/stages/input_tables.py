@@ -53,7 +53,7 @@ class InputTables:
     ) -> None:
         self._plan, self._topic, self._partition = plan, topic, partition
         self.catalog = catalog
-        self._storage = Storage(plan.lake)
+        self._storage = Storage(plan.lake, plan.settings.s3)
         self._writers: dict[str, DataFileWriter] = {}
         self.counts = Counts()
 

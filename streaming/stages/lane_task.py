@@ -55,7 +55,7 @@ class LaneTask:
         self, plan: BatchPlan, topic: str, name: str, fold: LaneFold | None = None
     ) -> None:
         self._plan = plan
-        self._storage = Storage(plan.lake)
+        self._storage = Storage(plan.lake, plan.settings.s3)
         self.topic, self.name = topic, name
         self.fold = self._load() if fold is None else fold
         # A lane that others became has no file to which changes could be added.

@@ -147,7 +147,7 @@ def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
 
 
 def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult:
-    storage, name = Storage(plan.lake), merge_name(bucket)
+    storage, name = Storage(plan.lake, plan.settings.s3), merge_name(bucket)
     fold = _load_merge(plan, storage, bucket)
     inputs = {**plan.inputs, **{i.name: i for part in parts for i in part.positions}}
     # The order of arrival of the parts is luck; the buffers sort, and ties are broken by content.

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.sessions import job_session
 from streaming.runner import StreamRunner
@@ -20,7 +21,10 @@ def main() -> None:
     source, lake, offsets, point, count = sys.argv[1:6]
     settings = load_settings(stream={"max_offsets_per_batch": int(offsets)})
     runner = StreamRunner(
-        job_session("marketlake crash test"), KafkaSource.parse(source), lake, settings
+        job_session("marketlake crash test", Storage(lake)),
+        KafkaSource.parse(source),
+        lake,
+        settings,
     )
     left = [int(count)]
 
