@@ -12,6 +12,8 @@ from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
 from spark_jobs.sessions import job_session
 
+from .s3_servers import S3Server, moto
+
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
@@ -24,6 +26,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 def spark_jars() -> list[Path]:
     """The jars for ``spark.jars``."""
     return spark_jar_paths()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for the session: use buckets of your own."""
+    with moto() as running:
+        yield running
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket, which the AWS tools find by the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.new_bucket()
 
 
 @pytest.fixture(scope="session")

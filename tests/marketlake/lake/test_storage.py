@@ -1,7 +1,8 @@
-"""Files of a lake: whole or not at all, and new where they must be new."""
+"""Files of a lake, on disk and on S3: whole or not at all, and new where they must be new."""
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,12 +13,20 @@ from marketlake.lake.storage import Storage
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
+def local(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
+@pytest.fixture(params=["local", "s3", "s3 without a prefix"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    bucket = request.getfixturevalue("s3_bucket")
+    return Storage(f"s3a://{bucket}" if "without" in request.param else f"s3a://{bucket}/a/lake")
+
+
 def files(storage: Storage) -> list[str]:
-    return sorted(p.name for p in storage.local_root.rglob("*") if p.is_file())
+    return sorted(file.path.rpartition("/")[2] for file in storage.walk(""))
 
 
 def test_a_file_is_written_read_measured_and_replaced(storage):
@@ -54,21 +63,46 @@ def test_of_many_writers_of_one_new_file_one_wins(storage):
 
 
 def test_a_folder_lists_its_files_sorted_without_hidden_ones(storage):
-    for name in ("m/2.json", "m/10.json", "m/.3.json.tmp", "m/deeper/4.json"):
+    for name in ("m/2.json", "m/10.json", "m/.3.json.tmp", "m/deeper/4.json", "mm/5.json"):
         storage.write(name, b"")
     assert storage.list("m") == ["10.json", "2.json"]
-    assert storage.list("absent") == []
+    assert storage.folders("m") == ["deeper"]
+    assert storage.folders("") == ["m", "mm"]
+    assert storage.list("absent") == storage.folders("absent") == []
 
 
 def test_what_is_absent_has_no_size_and_cannot_be_read(storage):
     assert storage.size("x") == -1
     assert not storage.exists("x")
-    with pytest.raises(LakeError, match=r"cannot read .*/x: No such file"):
+    with pytest.raises(LakeError, match=r"cannot read .*/x: ([Nn]o such (file|object))"):
         storage.read("x")
 
 
+def test_a_folder_exists_where_a_file_is_in_it(storage):
+    storage.write("m/deeper/4.json", b"")
+    assert storage.exists("m")
+    assert storage.exists("m/deeper")
+    assert not storage.exists("m/deep")
+
+
+def test_files_are_walked_with_size_and_age_and_removed(storage):
+    before = time.time()
+    for i in range(3):
+        storage.write(f"m/{i}", bytes(i))
+    storage.write("other", b"")
+    found = sorted(storage.walk("m"), key=lambda file: file.path)
+    assert [(file.path, file.size_bytes) for file in found] == [("m/0", 0), ("m/1", 1), ("m/2", 2)]
+    assert all(abs(file.modified_s - before) < 5 for file in found)
+    storage.delete(["m/0", "m/2", "m/absent"])
+    assert storage.list("m") == ["1"]
+    storage.delete_all("m")
+    assert not storage.exists("m")
+    assert storage.exists("other")
+
+
 @pytest.mark.parametrize("method", ["write", "write_new"])
-def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(storage, method):
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(local, method):
+    storage = local
     storage.write("taken", b"a file, no folder")
     with pytest.raises(LakeError, match=r"cannot write .*/taken/x.*check that the disk") as e:
         getattr(storage, method)("taken/x", b"")

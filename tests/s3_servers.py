@@ -1,0 +1,118 @@
+"""S3 servers for tests: moto, a bucket that no other test has, and a proxy that makes S3 fail.
+
+Each server is a process of its own: delta-rs holds Python's lock while it asks for a list, and would
+wait for ever for a server in its own process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+
+REGION = "us-east-1"
+_START_S = 30.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that answers at a URL."""
+
+    url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which the AWS tools find it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str = "s3"):
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def new_bucket(self) -> str:
+        """Make a bucket that no other test has."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def require_rights(self, *, on: bool) -> None:
+        """Let the server judge signatures and rights from now on, or not."""
+        count = "0" if on else "1000000000"
+        request = urllib.request.Request(
+            f"{self.url}/moto-api/reset-auth", data=count.encode(), method="POST"
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+@contextmanager
+def moto() -> Iterator[S3Server]:
+    """Run moto's server."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    # It judges no rights until it is told to.
+    with _running(command, port, {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000000"}):
+        yield S3Server(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def faulty(server: S3Server, *, seed: int, rate: float, slow_s: float = 2.0) -> Iterator[S3Server]:
+    """Run a proxy before a server that lets a part of the requests fail, or wait."""
+    port = _free_port()
+    proxy = Path(__file__).with_name("s3_fault_proxy.py")
+    options = ["--port", str(port), "--upstream", server.url, "--seed", str(seed)]
+    faults = ["--rate", str(rate), "--slow-s", str(slow_s)]
+    with _running([sys.executable, str(proxy), *options, *faults], port, {}):
+        yield S3Server(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def _running(command: list[str], port: int, extra: Mapping[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **extra},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    ends_s = time.monotonic() + _START_S
+    while time.monotonic() < ends_s and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"no server on port {port}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
