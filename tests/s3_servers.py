@@ -60,7 +60,10 @@ class S3Server:
         """Let the server judge signatures and rights from now on, or not."""
         count = "0" if on else "1000000000"
         request = urllib.request.Request(
-            f"{self.url}/moto-api/reset-auth", data=count.encode(), method="POST"
+            f"{self.url}/moto-api/reset-auth",
+            data=count.encode(),
+            headers={"Content-Type": "text/plain"},
+            method="POST",
         )
         urllib.request.urlopen(request, timeout=10).close()
 

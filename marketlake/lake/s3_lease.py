@@ -159,8 +159,9 @@ class S3Lease:
 
     def _require_conditions(self) -> None:
         """See that the server keeps conditions: one that ignores them would let two write."""
+        given_back = msgspec.json.encode(msgspec.structs.replace(self._holder, token=""))
         try:
-            self._files.put_if(self._path, b"not to be written", None)
+            self._files.put_if(self._path, given_back, None)
         except ObjectExistsError:
             return
         raise LakeError(

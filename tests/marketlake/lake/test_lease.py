@@ -1,0 +1,230 @@
+"""One writer at a time, on disk and on S3: two contenders, a dead holder, one that was overtaken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from marketlake.lake.errors import LakeError
+from marketlake.lake.lease import lease
+from marketlake.lake.s3_files import S3Files
+from marketlake.lake.s3_lease import Holder
+from marketlake.lake.storage import Storage
+from marketlake.settings.model import S3Settings
+
+LEASE_S = 3
+PATH = "_marketlake/stream.lease"
+_HOLD = """
+import sys, time
+from marketlake.lake.lease import lease
+from marketlake.lake.storage import Storage
+from marketlake.settings.model import S3Settings
+with lease(Storage(sys.argv[1], S3Settings(lease_s=int(sys.argv[2]))), "stream"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def on_s3(s3_bucket: str) -> Storage:
+    return Storage(f"s3a://{s3_bucket}/lake", S3Settings(lease_s=LEASE_S))
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "s3":
+        return request.getfixturevalue("on_s3")
+    return Storage(str(tmp_path / "lake"))
+
+
+def holder_of(storage: Storage) -> Holder:
+    return msgspec.json.decode(storage.read(PATH), type=Holder)
+
+
+def hold_elsewhere(storage: Storage, lease_s: int = LEASE_S) -> subprocess.Popen[str]:
+    """Let another process take the lease and keep it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, storage.uri, str(lease_s)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def wait_until(done: Callable[[], bool], limit_s: float = 10.0) -> None:
+    ends_s = time.monotonic() + limit_s
+    while not done():
+        assert time.monotonic() < ends_s
+        time.sleep(0.05)
+
+
+def test_a_second_process_is_refused_while_the_first_lives_and_not_when_it_was_killed(storage):
+    process = hold_elsewhere(storage, lease_s=60)
+    try:
+        with pytest.raises(LakeError, match=f"process {process.pid} .*writes lake") as e:
+            with lease(storage, "stream"):
+                pass
+        assert "\n" not in str(e.value)
+        with lease(storage, "market_summary"):
+            pass
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    # Seen from the same machine: the 60 s of the dead one are not waited for.
+    started_s = time.monotonic()
+    with lease(storage, "stream") as check:
+        check()
+    assert time.monotonic() - started_s < 10
+
+
+def test_it_can_be_taken_again_and_by_one_at_a_time(storage):
+    for _ in range(3):
+        with lease(storage, "stream") as check:
+            check()
+            with pytest.raises(LakeError, match=f"process {os.getpid()} "):
+                with lease(storage, "stream"):
+                    pass
+            check()
+
+
+def test_of_many_that_come_at_once_one_has_it(storage):
+    inside, most = [0], [0]
+    lock = threading.Lock()
+
+    def attempt(_: int) -> bool:
+        try:
+            with lease(storage, "stream"):
+                with lock:
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                time.sleep(0.5)
+                with lock:
+                    inside[0] -= 1
+        except LakeError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        held = list(pool.map(attempt, range(6)))
+    assert any(held)
+    assert most == [1]
+
+
+def test_it_is_renewed_while_it_is_held(on_s3):
+    with lease(on_s3, "stream") as check:
+        first = holder_of(on_s3)
+        wait_until(lambda: holder_of(on_s3).renewal >= first.renewal + 4)
+        check()
+    assert holder_of(on_s3).token == ""
+
+
+def elsewhere(storage: Storage, lease_s: int = LEASE_S) -> Holder:
+    """A holder on another machine, of whose process nothing can be seen from here."""
+    holder = Holder("other", 4711, 1, "far.example", "another machine", lease_s)
+    storage.write(PATH, msgspec.json.encode(holder))
+    return holder
+
+
+def test_a_holder_on_another_machine_that_is_not_renewed_is_waited_out(on_s3):
+    elsewhere(on_s3)
+    started_s = time.monotonic()
+    with lease(on_s3, "stream") as check:
+        check()
+    assert LEASE_S <= time.monotonic() - started_s < 4 * LEASE_S
+    assert holder_of(on_s3).host != "far.example"
+
+
+def test_a_holder_on_another_machine_that_is_renewed_is_not_overtaken(on_s3):
+    holder = elsewhere(on_s3)
+    stop = threading.Event()
+
+    def renew() -> None:
+        n = 0
+        while not stop.wait(1.0):
+            n += 1
+            on_s3.write(PATH, msgspec.json.encode(msgspec.structs.replace(holder, renewal=n)))
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        with pytest.raises(LakeError, match=r"process 4711 on far\.example writes lake s3a://"):
+            with lease(on_s3, "stream"):
+                pass
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_one_that_was_overtaken_learns_of_it_before_it_commits(on_s3):
+    with lease(on_s3, "stream") as check:
+        check()
+        elsewhere(on_s3)
+
+        def lost() -> bool:
+            try:
+                check()
+            except LakeError as error:
+                assert "was lost: another process has taken it; nothing more" in str(error)
+                return True
+            return False
+
+        wait_until(lost)
+    # What another holds is not given back.
+    assert holder_of(on_s3).token == "other"
+
+
+def test_one_that_cannot_renew_stops_before_its_lease_ends_for_others(on_s3, monkeypatch):
+    put_if = S3Files.put_if
+    written_s: list[float] = []
+
+    def failing(files: S3Files, relative: str, data: bytes, etag: str | None) -> str:
+        if written_s and relative == PATH and etag:
+            raise LakeError("S3 does not answer")
+        if etag is None and written_s:
+            return put_if(files, relative, data, etag)
+        answer = put_if(files, relative, data, etag)
+        written_s.append(time.monotonic())
+        return answer
+
+    monkeypatch.setattr(S3Files, "put_if", failing)
+    with pytest.raises(LakeError, match=f"could not be renewed for {LEASE_S} s"):
+        with lease(on_s3, "stream") as check:
+            while True:
+                check()
+                time.sleep(0.02)
+    assert time.monotonic() - written_s[0] < LEASE_S + 1
+
+
+def test_clocks_that_are_wrong_do_not_matter(on_s3, monkeypatch):
+    # Neither side asks the time of day: what a clock of the machine says is not looked at.
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    with lease(on_s3, "stream") as check:
+        check()
+    elsewhere(on_s3)
+    with lease(on_s3, "stream") as check:
+        check()
+
+
+def test_a_server_that_ignores_conditions_is_refused(on_s3, monkeypatch):
+    put = S3Files._put
+    monkeypatch.setattr(S3Files, "_put", lambda files, path, data, **_: put(files, path, data))
+    with pytest.raises(LakeError, match="ignores If-None-Match"):
+        with lease(on_s3, "stream"):
+            pass
+
+
+def test_an_object_that_is_no_lease_is_told(on_s3):
+    on_s3.write(PATH, b"4711")
+    with pytest.raises(LakeError, match=r"stream\.lease is no lease .*remove it"):
+        with lease(on_s3, "stream"):
+            pass
