@@ -22,7 +22,7 @@ from marketlake.contracts.tables import (
     STREAM_TABLES,
     SUMMARY_TABLES,
 )
-from marketlake.lake.datafiles import DataFile, DataFileWriter
+from marketlake.lake.datafiles import DataFile, DataFileWriter, is_from_files
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeNotFoundError
 from marketlake.lake.lease import lease
@@ -36,7 +36,6 @@ from spark_jobs.file_day import (
     SILVER_OF_FILES,
     FileCounts,
     fold_files,
-    is_from_files,
 )
 from spark_jobs.file_input import FileInput, find_files, local_path
 from spark_jobs.market_summary import market_summary
@@ -136,7 +135,11 @@ class DailyJob:
         self, source: FileInput, written: dict[str, int], *, rewrite: bool
     ) -> FileCounts:
         before = {path: self._files_of_day(path) for path in (*SILVER_OF_FILES, *GOLD_OF_DAY)}
-        streamed = [path for path, files in before.items() if not all(map(is_from_files, files))]
+        streamed = [
+            path
+            for path, files in before.items()
+            if not all(is_from_files(file.path) for file in files)
+        ]
         if streamed and not rewrite:
             raise JobError(
                 f"{streamed[0]} of lake {self._lake} has rows of {self._day} that the stream "
@@ -145,7 +148,7 @@ class DailyJob:
         found = fold_files(self._spark, self._lake, self._settings, source, self._day)
         # Quarantine stands by the date of the source, so the stream's rows there may be of any day.
         path = SILVER_QUARANTINE.path
-        before[path] = [file for file in self._files_of_day(path) if is_from_files(file)]
+        before[path] = [file for file in self._files_of_day(path) if is_from_files(file.path)]
         for path, replaced in before.items():
             files = [file for file in found.files if file.table == path]
             written[path] = self._replace(path, files, replaced)

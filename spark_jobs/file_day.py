@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -23,7 +22,7 @@ from marketlake.contracts.tables import (
     SILVER_QUARANTINE,
     SILVER_TRADES,
 )
-from marketlake.lake.datafiles import DataFile
+from marketlake.lake.datafiles import FILE_LABEL, DataFile, is_from_files
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
 from marketlake.settings.model import Settings
@@ -45,8 +44,6 @@ GOLD_OF_DAY: Final = (
     GOLD_BASIS.path,
 )
 SILVER_OF_FILES: Final = (SILVER_TRADES.path, SILVER_BARS.path)
-_LABEL: Final = "file-"
-"""Begins the names of data files that come from plain files."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,10 @@ class FileDay:
     counts: FileCounts
 
 
-def is_from_files(file: DataFile) -> bool:
-    """Tell whether plain files gave a data file."""
-    return Path(file.path).name.startswith(_LABEL)
-
-
 def days_from_files(tables: DeltaTables, paths: Iterable[str]) -> list[str]:
     """Name the UTC days, in order, of which tables hold rows that plain files gave."""
     files = (file for path in paths for file in tables.files(path))
-    return sorted({file.partition["date"] for file in files if is_from_files(file)})
+    return sorted({file.partition["date"] for file in files if is_from_files(file.path)})
 
 
 def fold_files(
@@ -113,7 +105,7 @@ def fold_files(
     plan = BatchPlan(
         lake=lake,
         sequence=0,
-        label=f"{_LABEL}{day}",
+        label=f"{FILE_LABEL}{day}",
         settings=settings,
         ingest_time_us=time.time_ns() // 1_000,
         live=False,

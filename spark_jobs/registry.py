@@ -55,6 +55,11 @@ COMMANDS: Final[dict[str, Job]] = {
         "reconcile_command",
         "Recompute the lake from bronze; exit 1 and show the first difference of each table.",
     ),
+    "maintain": Job(
+        "spark_jobs.maintain_command",
+        "maintain_command",
+        "Join small files and remove what nothing needs; the stream may run meanwhile.",
+    ),
     "tables": Job(
         "spark_jobs.query_commands",
         "tables_command",

@@ -15,7 +15,7 @@ from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import Check
-from marketlake.lake.manifests import Manifest, Manifests
+from marketlake.lake.manifests import STREAM, Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
 from streaming.deciding import decide
@@ -29,7 +29,7 @@ from streaming.stages.messages import (
 )
 from streaming.steps import Results, answers_of_controls, results_of
 
-PIPELINE: Final = "stream"
+PIPELINE: Final = STREAM
 APPLICATION: Final = "marketlake-stream"
 COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), INDICATORS_PATH, STATE_FOLDS.path)
 """Order of the commits of a batch; the state comes last."""

@@ -1,7 +1,7 @@
 """S3 servers for tests: moto, a bucket that no other test has, and a proxy that makes S3 fail.
 
-Each server is a process of its own: delta-rs holds Python's lock while it asks for a list, and would
-wait for ever for a server in its own process.
+Each server is a process of its own: delta-rs holds Python's lock while it asks for a list, and
+would wait for ever for a server in its own process.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ STATISTICS_COLUMNS: Final = ("event_time", "open_time", "offset", "source_timest
 The tables say so in ``delta.dataSkippingStatsColumns``: delta-rs takes a statistic that is absent
 for a null and skips every file.
 """
+FILE_LABEL: Final = "file-"
+"""Begins the names of data files whose rows came from plain files, and never were in bronze."""
+
 _DICTIONARY_COLUMNS: Final = (
     "venue",
     "instrument",
@@ -68,6 +71,11 @@ class DataFile(msgspec.Struct, frozen=True):
     digest: str
     partition: dict[str, str]
     statistics: str
+
+
+def is_from_files(path: str) -> bool:
+    """Tell by its path whether plain files gave a data file."""
+    return path.rpartition("/")[2].startswith(FILE_LABEL)
 
 
 def day_text(days: int) -> str:

@@ -14,6 +14,9 @@ from marketlake.lake.datafiles import DataFile
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 
+STREAM: Final = "stream"
+"""The streaming pipeline, as its folder of manifests is named."""
+
 _VERSION: Final = 2
 
 
@@ -90,12 +93,13 @@ class Manifests:
         self._storage = storage
         self.folder = f"_marketlake/{pipeline}/manifests"
 
-    def _path(self, sequence: int) -> str:
+    def path(self, sequence: int) -> str:
+        """Path of the manifest of a batch, relative to the lake."""
         return f"{self.folder}/{sequence:012d}.json"
 
     def write(self, manifest: Manifest) -> None:
         """Write a manifest; this decides the batch."""
-        self._storage.write_new(self._path(manifest.sequence), msgspec.json.encode(manifest))
+        self._storage.write_new(self.path(manifest.sequence), msgspec.json.encode(manifest))
 
     def read(self, sequence: int) -> Manifest:
         """Read the manifest of a batch.
@@ -105,7 +109,7 @@ class Manifests:
         LakeError
             If it cannot be read as one.
         """
-        path = self._path(sequence)
+        path = self.path(sequence)
         try:
             data = self._storage.read(path)
             version = msgspec.json.decode(data, type=_Versioned).version

@@ -78,7 +78,7 @@ def open_lake(lake: str | Storage) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     for layer in LAYERS:
         connection.execute(f"CREATE SCHEMA {layer}")
-    for layer, name, table in _delta_tables(lake):
+    for layer, name, table in _opened(lake):
         connection.register(f"_{layer}_{name}", table.to_pyarrow_dataset())
         # Names of schemas and views cannot be parameters; these come from the folders' names.
         view = f'{layer}."{name}" AS SELECT * FROM "_{layer}_{name}"'  # noqa: S608
@@ -96,11 +96,17 @@ def table_overview(lake: str | Storage) -> list[TableOverview]:
     LakeNotFoundError
         If no table stands there.
     """
-    return [_overview(f"{layer}.{name}", table) for layer, name, table in _delta_tables(lake)]
+    return [_overview(f"{layer}.{name}", table) for layer, name, table in _opened(lake)]
 
 
-def _delta_tables(lake: str | Storage) -> Iterator[tuple[str, str, DeltaTable]]:
-    storage = Storage(lake) if isinstance(lake, str) else lake
+def delta_tables(storage: Storage) -> list[tuple[str, str]]:
+    """Name the tables of a lake, by layer and name.
+
+    Raises
+    ------
+    LakeNotFoundError
+        If no table stands there.
+    """
     tables = [
         (layer, name)
         for layer in LAYERS
@@ -112,7 +118,12 @@ def _delta_tables(lake: str | Storage) -> Iterator[tuple[str, str, DeltaTable]]:
             f"no lake at {storage.uri}: no Delta table under {', '.join(LAYERS)}; "
             f"check the path, or make one with `marketlake demo --lake {storage.uri}`"
         )
-    for layer, name in tables:
+    return tables
+
+
+def _opened(lake: str | Storage) -> Iterator[tuple[str, str, DeltaTable]]:
+    storage = Storage(lake) if isinstance(lake, str) else lake
+    for layer, name in delta_tables(storage):
         path = storage.path(f"{layer}/{name}")
         try:
             yield layer, name, DeltaTable(path, storage_options=storage.delta_options)

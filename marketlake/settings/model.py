@@ -241,6 +241,30 @@ class S3Settings(_Section):
         return self
 
 
+class MaintainSettings(_Section):
+    """Upkeep of the tables: which files are joined, and what is kept for how long."""
+
+    target_mb: int = Field(128, ge=1, le=4_096)
+    """Files of a partition are joined up to that size, in megabytes; larger ones stay."""
+    min_files: int = Field(4, ge=2)
+    """A partition with fewer small files stays as it is."""
+    cluster: bool = False
+    """Lay joined rows out by venue, instrument and time (Z-order), not in the order they came."""
+    removed_hours: int = Field(168, ge=1)
+    """Files that left a table stay so long for queries that began before; no query may take
+    longer."""
+    undecided_hours: int = Field(24, ge=1)
+    """Files that nothing names stay so long: they may be those of a batch that is not decided
+    yet. State that is no day's boundary stays as long."""
+    manifest_days: int = Field(30, ge=1)
+    """Manifests of all batches stay so long, older ones at the boundaries of days only."""
+    boundary_days: int = Field(365, ge=1)
+    """Manifests and state at the boundaries of days stay so long: a day can be computed again
+    from where it began."""
+    log_days: int = Field(30, ge=1)
+    """Commits stay so long in the tables' logs, behind a checkpoint."""
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -256,6 +280,7 @@ class Settings(BaseSettings):
     spreads: SpreadSettings = SpreadSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     s3: S3Settings = S3Settings()
+    maintain: MaintainSettings = MaintainSettings()
 
     @classmethod
     def settings_customise_sources(

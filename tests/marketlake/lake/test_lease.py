@@ -1,4 +1,4 @@
-"""One writer at a time, on disk and on S3: two contenders, a dead holder, one that was overtaken."""
+"""One writer at a time, on disk and on S3: two contenders, a dead holder, an overtaken one."""
 
 from __future__ import annotations
 
@@ -68,12 +68,20 @@ def wait_until(done: Callable[[], bool], limit_s: float = 10.0) -> None:
         time.sleep(0.05)
 
 
+def check_until_lost(check: Callable[[], None]) -> None:
+    while True:
+        check()
+        time.sleep(0.02)
+
+
 def test_a_second_process_is_refused_while_the_first_lives_and_not_when_it_was_killed(storage):
     process = hold_elsewhere(storage, lease_s=60)
     try:
-        with pytest.raises(LakeError, match=f"process {process.pid} .*writes lake") as e:
-            with lease(storage, "stream"):
-                pass
+        with (
+            pytest.raises(LakeError, match=f"process {process.pid} .*writes lake") as e,
+            lease(storage, "stream"),
+        ):
+            pass
         assert "\n" not in str(e.value)
         with lease(storage, "market_summary"):
             pass
@@ -91,9 +99,11 @@ def test_it_can_be_taken_again_and_by_one_at_a_time(storage):
     for _ in range(3):
         with lease(storage, "stream") as check:
             check()
-            with pytest.raises(LakeError, match=f"process {os.getpid()} "):
-                with lease(storage, "stream"):
-                    pass
+            with (
+                pytest.raises(LakeError, match=f"process {os.getpid()} "),
+                lease(storage, "stream"),
+            ):
+                pass
             check()
 
 
@@ -157,9 +167,11 @@ def test_a_holder_on_another_machine_that_is_renewed_is_not_overtaken(on_s3):
     thread = threading.Thread(target=renew)
     thread.start()
     try:
-        with pytest.raises(LakeError, match=r"process 4711 on far\.example writes lake s3a://"):
-            with lease(on_s3, "stream"):
-                pass
+        with (
+            pytest.raises(LakeError, match=r"process 4711 on far\.example writes lake s3a://"),
+            lease(on_s3, "stream"),
+        ):
+            pass
     finally:
         stop.set()
         thread.join()
@@ -170,15 +182,8 @@ def test_one_that_was_overtaken_learns_of_it_before_it_commits(on_s3):
         check()
         elsewhere(on_s3)
 
-        def lost() -> bool:
-            try:
-                check()
-            except LakeError as error:
-                assert "was lost: another process has taken it; nothing more" in str(error)
-                return True
-            return False
-
-        wait_until(lost)
+        with pytest.raises(LakeError, match="was lost: another process has taken it; nothing more"):
+            check_until_lost(check)
     # What another holds is not given back.
     assert holder_of(on_s3).token == "other"
 
@@ -197,11 +202,11 @@ def test_one_that_cannot_renew_stops_before_its_lease_ends_for_others(on_s3, mon
         return answer
 
     monkeypatch.setattr(S3Files, "put_if", failing)
-    with pytest.raises(LakeError, match=f"could not be renewed for {LEASE_S} s"):
-        with lease(on_s3, "stream") as check:
-            while True:
-                check()
-                time.sleep(0.02)
+    with (
+        lease(on_s3, "stream") as check,
+        pytest.raises(LakeError, match=f"could not be renewed for {LEASE_S} s"),
+    ):
+        check_until_lost(check)
     assert time.monotonic() - written_s[0] < LEASE_S + 1
 
 
@@ -218,13 +223,14 @@ def test_clocks_that_are_wrong_do_not_matter(on_s3, monkeypatch):
 def test_a_server_that_ignores_conditions_is_refused(on_s3, monkeypatch):
     put = S3Files._put
     monkeypatch.setattr(S3Files, "_put", lambda files, path, data, **_: put(files, path, data))
-    with pytest.raises(LakeError, match="ignores If-None-Match"):
-        with lease(on_s3, "stream"):
-            pass
+    with pytest.raises(LakeError, match="ignores If-None-Match"), lease(on_s3, "stream"):
+        pass
 
 
 def test_an_object_that_is_no_lease_is_told(on_s3):
     on_s3.write(PATH, b"4711")
-    with pytest.raises(LakeError, match=r"stream\.lease is no lease .*remove it"):
-        with lease(on_s3, "stream"):
-            pass
+    with (
+        pytest.raises(LakeError, match=r"stream\.lease is no lease .*remove it"),
+        lease(on_s3, "stream"),
+    ):
+        pass

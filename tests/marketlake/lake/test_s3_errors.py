@@ -159,7 +159,9 @@ def played(s3_bucket, monkeypatch) -> Iterator[None]:
 def test_another_region_than_the_buckets(played, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     name = a_bucket()
-    with pytest.raises(LakeError, match=f"bucket {name} is in region eu-west-1, but us-west-2") as e:
+    with pytest.raises(
+        LakeError, match=f"bucket {name} is in region eu-west-1, but us-west-2"
+    ) as e:
         Storage(f"s3a://{name}/lake").read("x")
     assert one_line(e).endswith("set AWS_REGION=eu-west-1")
 

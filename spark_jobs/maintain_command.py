@@ -1,0 +1,97 @@
+"""``marketlake maintain``: join small files, remove what nothing needs any more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marketlake.lake.datafiles import is_from_files
+from marketlake.lake.lease import lease
+from marketlake.lake.query import delta_tables
+from marketlake.lake.retention import Retained, in_flight, retain
+from marketlake.lake.storage import Storage
+from marketlake.lake.upkeep import TableUpkeep, Upkeep
+from marketlake.settings.model import MaintainSettings, load_settings
+from spark_jobs.errors import one_line
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What was done, or would be."""
+
+    tables: list[TableUpkeep]
+    history: Retained
+
+
+def maintain(storage: Storage, settings: MaintainSettings, *, dry_run: bool) -> Maintained:
+    """Keep all tables of a lake, and the history of its stream.
+
+    Raises
+    ------
+    LakeError
+        If there is no lake, another upkeep runs, or something cannot be read or written.
+    """
+    paths = [f"{layer}/{name}" for layer, name in delta_tables(storage)]
+    upkeep = Upkeep(storage, settings, is_from_files, lambda: in_flight(storage), dry_run=dry_run)
+    # A lease of its own: no row is changed, so the stream may go on meanwhile.
+    with (
+        lease(storage, "maintain") as check,
+        Console(stderr=True).status("looking at the tables …") as status,
+    ):
+        tables = []
+        for path in paths:
+            status.update(f"{path} …")
+            tables.append(upkeep.keep(path, check))
+        status.update("manifests and states …")
+        check()
+        return Maintained(tables, retain(storage, settings, dry_run=dry_run))
+
+
+def maintain_command(
+    *,
+    lake: Annotated[str, typer.Option(help="Folder or URI of the lake.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done, and change nothing.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = (
+        False
+    ),
+) -> None:
+    """Join small files and remove what nothing needs; the stream may run meanwhile."""
+    with one_line("maintain"):
+        settings = load_settings(config)
+        done = maintain(Storage(lake, settings.s3), settings.maintain, dry_run=dry_run)
+    if json_output:
+        typer.echo(json.dumps({"dry_run": dry_run, **asdict(done)}))
+        return
+    _print(done, dry_run=dry_run)
+
+
+def _print(done: Maintained, *, dry_run: bool) -> None:
+    shown = Table("table", "files before", "after", "partitions joined", "MB", "removed", "MB")
+    for t in done.tables:
+        shown.add_row(
+            t.table,
+            f"{t.files_before:,}",
+            "" if dry_run else f"{t.files_after:,}",
+            f"{t.partitions:,}" + (f" ({t.skipped} changed meanwhile)" if t.skipped else ""),
+            f"{t.joined_bytes / 1e6:,.1f}",
+            f"{t.removed_files:,}",
+            f"{t.removed_bytes / 1e6:,.1f}",
+        )
+    Console().print(shown)
+    h = done.history
+    typer.echo(
+        f"manifests: {h.manifests:,} stay, {h.boundaries:,} of them at boundaries of days, "
+        f"{h.removed_manifests:,} removed; states: {h.removed_states:,} removed "
+        f"({h.removed_bytes / 1e6:,.1f} MB)"
+    )
+    if dry_run:
+        typer.echo("nothing was changed: --dry-run")
