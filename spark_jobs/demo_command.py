@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 
 from marketlake.contracts.events import EventType
-from marketlake.feeds.publish import KafkaPublisher, Publisher
+from marketlake.feeds.kafka_publisher import KafkaPublisher
+from marketlake.feeds.publish import Publisher
 from marketlake.feeds.recorded.catalog import open_recording
 from marketlake.feeds.replay import replay
 from marketlake.feeds.simulator.config import DEMO_PERPETUALS, SimulationConfig

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marketlake.feeds.publish import (
-    KafkaPublisher,
-    KafkaTarget,
     PublishError,
+    Target,
     UnsupportedTargetError,
     parse_target,
 )
+from marketlake.feeds.publishers import open_publisher
 from marketlake.feeds.recorded.catalog import Recording, open_recording
 from marketlake.feeds.recorded.records import RecordedDataError
 from marketlake.feeds.replay import ProgressCallback, ReplayError, ReplaySummary, replay
@@ -42,7 +42,7 @@ def parse_speed(text: str) -> float | None:
         raise ReplayError(f"--speed is 'max' or a number above 0, not {text!r}") from None
 
 
-def default_journal(recording: Recording, target: KafkaTarget) -> Path:
+def default_journal(recording: Recording, target: Target) -> Path:
     """Give the journal's place where none is named: one a data set and target."""
     name = "".join(c if c.isalnum() or c in ".-" else "_" for c in target.uri)
     return cache_dir() / "replay" / f"{recording.fingerprint()[:16]}-{name}.json"
@@ -55,7 +55,7 @@ def _time(time_us: int | None) -> str | None:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds")
 
 
-def as_json(summary: ReplaySummary, recording: Recording, target: KafkaTarget) -> dict[str, Any]:
+def as_json(summary: ReplaySummary, recording: Recording, target: Target) -> dict[str, Any]:
     """Give the summary as it is printed with ``--json``."""
     stats = summary.stats
     return {
@@ -82,7 +82,7 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in by_count)
 
 
-def as_text(summary: ReplaySummary, recording: Recording, target: KafkaTarget) -> str:
+def as_text(summary: ReplaySummary, recording: Recording, target: Target) -> str:
     """Give the summary for people."""
     if summary.already_finished:
         return (
@@ -139,7 +139,10 @@ def replay_command(
     ],
     *,
     to: Annotated[
-        str, typer.Option("--to", help="kafka:HOST:PORT or kafka:HOST:PORT/PREFIX ('market').")
+        str,
+        typer.Option(
+            "--to", help="kafka:HOST:PORT[/PREFIX] or kinesis:REGION[/PREFIX]; prefix 'market'."
+        ),
     ],
     speed: Annotated[
         str, typer.Option(help="'max', or event time over wall time: 1 is the recorded pace.")
@@ -156,8 +159,20 @@ def replay_command(
         typer.Option(help="Where to note how far it got.", show_default="in the cache folder"),
     ] = None,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Partitions of topics that are created.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Partitions of topics that are created, 4 where not given; of Kinesis: create "
+            "streams that are absent, with so many shards.",
+        ),
+    ] = None,
+    aggregate: Annotated[
+        bool,
+        typer.Option(
+            "--aggregate",
+            help="Of Kinesis: several events of an instrument in one record, as KPL makes them.",
+        ),
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Publish recorded market data as wire events, in the order of their times."""
@@ -166,7 +181,7 @@ def replay_command(
         target = parse_target(to)
         pace = parse_speed(speed)
         recording = open_recording(dataset)
-        publisher = KafkaPublisher(target.bootstrap, target.prefix, partitions)
+        publisher = open_publisher(target, partitions, aggregate=aggregate)
         bar, advance = _progress(errors)
         with bar:
             summary = replay(

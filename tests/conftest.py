@@ -1,5 +1,6 @@
 """What the tests share: one broker, the jars, and the recorded data where they are."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
 from spark_jobs.sessions import job_session
+from tests.kinesis_servers import kinesalite_server, moto_server
+
+# Before Spark starts: its workers have the environment of the JVM. No test reaches the real AWS.
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 from .s3_servers import S3Server, moto
 
@@ -59,3 +68,17 @@ def spark() -> Iterator[SparkSession]:
     session = job_session("marketlake tests", Storage("."))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """URL of one moto for the session: use stream names of your own."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def kinesalite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of one kinesalite for the session; what needs it is skipped where npm is absent."""
+    with kinesalite_server(tmp_path_factory.mktemp("kinesalite")) as url:
+        yield url

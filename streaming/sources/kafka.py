@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import TOPICS
-from marketlake.feeds.publish import UnsupportedTargetError, parse_target
+from marketlake.feeds.publish import KafkaTarget, UnsupportedTargetError, parse_target
 from marketlake.lake.manifests import ManifestInput
 from streaming.stages.messages import InputPosition, input_name
 
@@ -60,6 +60,8 @@ class KafkaSource:
             target = parse_target(uri)
         except UnsupportedTargetError as error:
             raise SourceError(f"--source: {error}") from error
+        if not isinstance(target, KafkaTarget):
+            raise SourceError(f"--source: {uri} is no Kafka cluster")
         return cls(target.bootstrap, target.prefix)
 
     @property

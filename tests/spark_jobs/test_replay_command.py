@@ -9,8 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from marketlake.kinesis.client import KinesisAccess
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.replay_command import replay_command
+from tests.kinesis_servers import records_of
 
 
 def run(*arguments: str | Path) -> Any:
@@ -70,8 +72,7 @@ def test_replay_prints_json_and_resumes_only_when_asked(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--to", "kinesis:eu-west-1/market"), "Kinesis is not there yet"),
-        (("--to", "somewhere"), "is no target for events"),
+        (("--to", "somewhere"), "names no topics or streams of events"),
         (("--to", "kafka:127.0.0.1:1", "--speed", "fast"), "--speed is 'max' or a number"),
     ],
 )
@@ -96,3 +97,21 @@ def test_help_lists_every_option() -> None:
     assert result.exit_code == 0
     for option in ("--to", "--speed", "--resume", "--restart", "--journal", "--json"):
         assert option in result.stdout
+
+
+def test_replay_publishes_to_kinesis(
+    moto: str, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As boto3 itself finds the endpoint.
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", moto)
+    arguments = (bars, "--to", "kinesis:eu-west-1/replayed", "--journal", tmp_path / "j.json")
+    absent = run(*arguments)
+    assert absent.exit_code == 1
+    assert "Kinesis in eu-west-1 has no stream replayed.trades" in absent.stderr
+    first = run(*arguments, "--partitions", "1", "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["published"] == 2
+    resumed = run(*arguments, "--resume")
+    assert "nothing to do: all 2 events were published" in resumed.stdout
+    client = KinesisAccess("eu-west-1", moto).client()
+    assert [r["PartitionKey"] for r in records_of(client, "replayed.bars")] == ["FTT-BUSD"] * 2

@@ -31,7 +31,8 @@ from typing import Final
 
 from marketlake.contracts.events import EventType
 from marketlake.contracts.tables import BRONZE_EVENTS
-from marketlake.feeds.publish import KafkaPublisher, Publisher, PublishError
+from marketlake.feeds.kafka_publisher import KafkaPublisher
+from marketlake.feeds.publish import Publisher, PublishError
 from marketlake.feeds.simulator.market import simulate
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
 from marketlake.lake.compare import Difference, lake_differences

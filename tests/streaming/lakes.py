@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from marketlake.contracts.events import EventType, topic_of
 from marketlake.contracts.tables import BRONZE_EVENTS, STREAM_TABLES
-from marketlake.feeds.publish import KafkaPublisher
+from marketlake.feeds.kafka_publisher import KafkaPublisher
 from marketlake.feeds.recorded.catalog import Recording
 from marketlake.feeds.replay import ReplaySummary, replay
 from marketlake.feeds.simulator.config import SimulationConfig

@@ -14,11 +14,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from marketlake.feeds.kafka_publisher import KafkaPublisher
 from marketlake.feeds.publish import (
     BrokerUnavailableError,
     DeliveryError,
-    KafkaPublisher,
     KafkaTarget,
+    KinesisTarget,
     UnsupportedTargetError,
     parse_target,
 )
@@ -40,16 +41,35 @@ def test_a_kafka_target_is_read(uri: str, bootstrap: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "kafka:", "kafka:localhost", "kafka://h:1", "kafka:h:1/a b", "kafka:u:p@h:1", "h:1"]
+    "uri",
+    [
+        "",
+        "kafka:",
+        "kafka:localhost",
+        "kafka://h:1",
+        "kafka:h:1/a b",
+        "kafka:u:p@h:1",
+        "h:1",
+        "kinesis:",
+        "kinesis:here",
+    ],
 )
 def test_another_form_is_refused_with_the_right_one(uri: str) -> None:
     with pytest.raises(UnsupportedTargetError, match="supported: kafka:HOST:PORT"):
         parse_target(uri)
 
 
-def test_kinesis_is_refused_for_now() -> None:
-    with pytest.raises(UnsupportedTargetError, match=r"Kinesis is not there yet.*kafka:HOST:PORT"):
-        parse_target("kinesis:eu-west-1/market")
+@pytest.mark.parametrize(
+    ("uri", "region", "prefix"),
+    [
+        ("kinesis:eu-west-1", "eu-west-1", "market"),
+        ("kinesis:us-gov-west-1/test-1.a", "us-gov-west-1", "test-1.a"),
+    ],
+)
+def test_a_kinesis_target_is_read(uri: str, region: str, prefix: str) -> None:
+    target = parse_target(uri)
+    assert target == KinesisTarget(region, prefix)
+    assert parse_target(target.uri) == target
 
 
 def test_a_broker_that_is_down_is_told_within_the_bound() -> None:
