@@ -13,12 +13,12 @@ from marketlake.settings.model import ObservabilitySettings
 from streaming.lag import LagWatch
 from streaming.listening import fan_out, with_figures
 from streaming.pipeline import BatchListener
-from streaming.sources.kafka import KafkaSource
+from streaming.sources.source import Source
 
 
 @contextmanager
 def observed(
-    source: KafkaSource,
+    source: Source,
     settings: ObservabilitySettings,
     *listeners: BatchListener,
     on_lag: Callable[[Mapping[str, int]], None] | None = None,

@@ -16,12 +16,14 @@ from spark_jobs.errors import one_line
 from spark_jobs.observed import observed
 from spark_jobs.sessions import job_session
 from streaming.runner import StreamRunner, StreamSummary
-from streaming.sources.kafka import KafkaSource
+from streaming.sources.open_source import open_source
 
 
 def stream_command(
     *,
-    source: Annotated[str, typer.Option(help="kafka:HOST:PORT or kafka:HOST:PORT/PREFIX.")],
+    source: Annotated[
+        str, typer.Option(help="kafka:HOST:PORT[/PREFIX] or kinesis:REGION[/PREFIX].")
+    ],
     lake: Annotated[str, typer.Option(help="Folder of the lake; made if absent.")],
     until_idle: Annotated[
         bool,
@@ -39,18 +41,17 @@ def stream_command(
         if max_offsets is not None:
             stream = settings.stream.model_copy(update={"max_offsets_per_batch": max_offsets})
             settings = settings.model_copy(update={"stream": stream})
-        kafka = KafkaSource.parse(source)
+        place = open_source(source, settings)
         # What is wrong with source or lake is told before the seconds that Spark takes.
-        _, inputs = kafka.look()
+        _, inputs = place.look()
         if until_idle:
-            kafka.require(inputs)
+            place.require(inputs)
         storage = Storage(lake, settings.s3)
         with lease(storage, "stream"):
             pass
-        light = settings.stream.kafka_reader == "workers"
-        spark = job_session("marketlake stream", storage, light=light)
-        with observed(kafka, settings.observability) as listener:
-            runner = StreamRunner(spark, kafka, lake, settings, listener)
+        spark = job_session("marketlake stream", storage, light=place.light(settings))
+        with observed(place, settings.observability) as listener:
+            runner = StreamRunner(spark, place, lake, settings, listener)
             runner.stop_on_signals()
             summary = runner.run(until_idle=until_idle)
     print_summary(summary, json_output=json_output)

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _LAST_LINE: Final = 400
-_OWN_ERRORS: Final = ("LakeError: ", "FetchError: ")
+_OWN_ERRORS: Final = ("LakeError: ", "FetchError: ", "KinesisError: ")
 _FULL: Final = ("No space left on device", "Disk quota exceeded")
 _FULL_PLACE: Final = re.compile(r"cannot write (\S+): |\((/\S+) \(")
 _NO_ANSWER: Final = (
@@ -28,7 +28,7 @@ def reason_of(error: object, broker: str = "") -> str:
     Parameters
     ----------
     broker : str
-        ``host:port`` of the source, where there is one.
+        Where the source is: ``host:port``.
     """
     text = str(error)
     full = full_disk(text)

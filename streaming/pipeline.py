@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -20,6 +20,7 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
 from streaming.deciding import decide
 from streaming.positions import Events, Owners, positions_of, state_chains
+from streaming.sources.source import Succession
 from streaming.stages.indicators import table_of
 from streaming.stages.messages import (
     BatchPlan,
@@ -28,6 +29,7 @@ from streaming.stages.messages import (
     end_of_minute_us,
 )
 from streaming.steps import Results, answers_of_controls, results_of
+from streaming.succession import endings, joins
 
 PIPELINE: Final = STREAM
 APPLICATION: Final = "marketlake-stream"
@@ -133,6 +135,12 @@ class Pipeline:
                 self._control(shared)
             settle_us = self._settings.stream.settle_ms * 1_000
             self._control(self._owners.settled(self._inputs(), settle_us))
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        """Let inputs that have ended go on as others: one lane, and then nobody waits for them."""
+        with self._lock:
+            self._control(joins(self._inputs(), successions))
+            self._control(endings(self._inputs(), successions))
 
     def control(self, decide: Callable[[], Events]) -> None:
         """Write control events at the present position of inputs, and let the folds take them.

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,10 +21,7 @@ from marketlake.lake.session import SPARK_ERRORS
 from marketlake.settings.model import Settings
 from streaming.failures import reason_of
 from streaming.pipeline import BatchListener, Pipeline
-from streaming.sources.kafka import KafkaSource
-from streaming.sources.kafka_offsets import planned_ranges
-from streaming.stages.messages import BatchPlan
-from streaming.steps import answers_of_ranges, answers_of_rows, whole_lanes
+from streaming.sources.source import Reading, Source
 
 _POLL_S: Final = 0.1
 
@@ -54,7 +52,7 @@ class StreamRunner:
     def __init__(
         self,
         spark: SparkSession,
-        source: KafkaSource,
+        source: Source,
         lake: str,
         settings: Settings,
         listener: BatchListener | None = None,
@@ -66,12 +64,13 @@ class StreamRunner:
         self._listener = listener
         self._failure: Exception | None = None
         self._totals = {"batches": 0, "read": 0, "silver": 0, "quarantined": 0}
-        cluster_id, inputs = source.look()
+        name, inputs = source.look()
         self._inputs = inputs
         self._last_seen_s: dict[str, float] = {}
         self._offsets: dict[str, int] = {}
-        name = f"kafka cluster {cluster_id}, topics {source.prefix}.*"
         self.pipeline = Pipeline(spark, lake, settings, name, inputs, self._note)
+        storage, checkpoint = self.pipeline.storage, self.pipeline.checkpoint
+        self._reading = Reading(spark, settings, storage, checkpoint)
 
     def run(self, *, until_idle: bool, complete: Callable[[], bool] | None = None) -> StreamSummary:
         """Run the stream.
@@ -93,7 +92,7 @@ class StreamRunner:
             try:
                 return self._run(until_idle=until_idle, complete=complete)
             except SPARK_ERRORS as error:
-                raise StreamError(reason_of(error, self._source.bootstrap)) from error
+                raise StreamError(reason_of(error, self._source.place)) from error
 
     def _run(self, *, until_idle: bool, complete: Callable[[], bool] | None) -> StreamSummary:
         self.pipeline.recover()
@@ -123,18 +122,21 @@ class StreamRunner:
     def _query(self, *, drain: bool, until: Callable[[], bool]) -> None:
         stream = self._settings.stream
         writer = (
-            self._source.read(self._spark, stream.max_offsets_per_batch)
+            self._source.read(self._reading, drain=drain)
             .writeStream.queryName("marketlake")
             .option("checkpointLocation", self.pipeline.storage.path(self.pipeline.checkpoint))
             .foreachBatch(self._batch)
         )
-        if drain:
+        if drain and self._source.drains_itself:
             writer = writer.trigger(availableNow=True)
         else:
-            writer = writer.trigger(processingTime=f"{stream.trigger_ms} milliseconds")
+            pause_ms = 0 if drain else stream.trigger_ms
+            writer = writer.trigger(processingTime=f"{pause_ms} milliseconds")
         # One that was cut off when the query before was stopped is planned again by this one.
         self._failure = None
         query = writer.start()
+        if drain and not self._source.drains_itself:
+            until = _drained(query)
         try:
             self._wait(query, until, declare_idle=not drain)
         finally:
@@ -145,19 +147,12 @@ class StreamRunner:
             if self._stop.is_set():
                 # Not decided, so a restart plans and takes the very same messages.
                 raise _StoppedError
-            self.pipeline.process(spark_batch, partial(self._step_one, frame, spark_batch))
+            self.pipeline.succeed(self._source.successions(self._reading, spark_batch))
+            step_one = partial(self._source.step_one, self._reading, frame, spark_batch)
+            self.pipeline.process(spark_batch, step_one)
         except Exception as error:
             self._failure = error
             raise
-
-    def _step_one(self, frame: DataFrame, spark_batch: int, plan: BatchPlan) -> DataFrame | None:
-        if self._settings.stream.kafka_reader == "spark":
-            return answers_of_rows(whole_lanes(frame, plan), plan)
-        # Of the frame nothing is read: that it came says that the offsets are planned.
-        ranges = planned_ranges(self.pipeline.storage, self.pipeline.checkpoint, spark_batch)
-        if not ranges:
-            return None
-        return answers_of_ranges(self._spark, plan, self._source.bootstrap, ranges)
 
     def _wait(
         self, query: StreamingQuery, until: Callable[[], bool], *, declare_idle: bool
@@ -171,7 +166,7 @@ class StreamRunner:
         error = query.exception()
         # A batch that fails after the request to stop fails like any other.
         if error is not None and not isinstance(self._failure, _StoppedError):
-            raise StreamError(reason_of(error, self._source.bootstrap)) from error
+            raise StreamError(reason_of(error, self._source.place)) from error
 
     def _finish_batch(self, query: StreamingQuery) -> None:
         # A failed batch ends its query, a moment after it is no longer busy.
@@ -206,6 +201,20 @@ class StreamRunner:
                 self._last_seen_s[name] = now_s
         if self._listener is not None:
             self._listener(manifest, seconds)
+
+
+def _drained(query: StreamingQuery) -> Callable[[], bool]:
+    """Tell when a query has found nothing more to plan."""
+    done = threading.Event()
+
+    def watch() -> None:
+        # What ends the query is found by who waits for it.
+        with suppress(*SPARK_ERRORS):
+            query.processAllAvailable()
+        done.set()
+
+    threading.Thread(target=watch, name="drained", daemon=True).start()
+    return done.is_set
 
 
 class _StoppedError(Exception):

@@ -122,6 +122,15 @@ class Storage:
         """Names of the folders in a folder, sorted; none where it is absent."""
         return self.files.folders(relative)
 
+    def remove(self, relative: str) -> None:
+        """Remove a file, should it be there."""
+        try:
+            (self.local_root / relative).unlink(missing_ok=True)
+        except OSError as error:
+            raise LakeError(
+                f"cannot remove {self.local_root / relative}: {error.strerror or error}"
+            ) from error
+
     def list(self, relative: str) -> list[str]:
         """Names of the files in a folder, sorted; none where the folder is absent."""
         return self.files.list(relative)

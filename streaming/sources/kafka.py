@@ -5,30 +5,29 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
-from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import TOPICS
 from marketlake.feeds.publish import KafkaTarget, UnsupportedTargetError, parse_target
 from marketlake.lake.manifests import ManifestInput
-from streaming.stages.messages import InputPosition, input_name
+from marketlake.settings.model import Settings
+from streaming.sources.kafka_offsets import planned_ranges
+from streaming.sources.source import Reading, SourceError, Succession
+from streaming.stages.messages import BatchPlan, InputPosition, input_name
+from streaming.steps import answers_of_ranges, answers_of_rows, whole_lanes
 
 _ANSWER_TIMEOUT_S: Final = 15.0
 _OFFSETS_TIMEOUT_S: Final = 3.0
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _CALL_TIMEOUT_MS: Final = 15_000
 _LOG: Final = logging.getLogger(__name__)
-
-
-class SourceError(MarketlakeError):
-    """The source cannot be read as asked."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,20 @@ class KafkaSource:
         """Names of all topics that may be read."""
         return [f"{self.prefix}.{name}" for name in TOPICS.values()]
 
+    @property
+    def place(self) -> str:
+        """See :class:`Source`."""
+        return self.bootstrap
+
+    @property
+    def drains_itself(self) -> bool:
+        """See :class:`Source`: the end offsets are fixed when the query starts."""
+        return True
+
+    def light(self, settings: Settings) -> bool:
+        """See :class:`Source`."""
+        return settings.stream.kafka_reader == "workers"
+
     @cached_property
     def _admin(self) -> AdminClient:
         # One for all questions: a client a second would cost a connection and threads each time.
@@ -83,7 +96,7 @@ class KafkaSource:
         )
 
     def look(self) -> tuple[str, dict[str, InputPosition]]:
-        """Ask the cluster for its id and for the partitions of our topics.
+        """Ask the cluster for its id, which names it, and for the partitions of our topics.
 
         Raises
         ------
@@ -104,7 +117,7 @@ class KafkaSource:
             if topic in metadata.topics
             for partition in metadata.topics[topic].partitions
         }
-        return str(metadata.cluster_id), inputs
+        return f"kafka cluster {metadata.cluster_id}, topics {self.prefix}.*", inputs
 
     def require(self, inputs: Mapping[str, InputPosition]) -> None:
         """Refuse to drain what does not exist.
@@ -155,15 +168,15 @@ class KafkaSource:
             )
         return ends
 
-    def read(self, spark: SparkSession, max_offsets_per_batch: int) -> DataFrame:
+    def read(self, reading: Reading, *, drain: bool) -> DataFrame:  # noqa: ARG002 - by trigger
         """Read all topics that exist or come to exist, from their beginning."""
         names = "|".join(TOPICS.values())
         return (
-            spark.readStream.format("kafka")
+            reading.spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self.bootstrap)
             .option("subscribePattern", rf"{re.escape(self.prefix)}\.({names})")
             .option("startingOffsets", "earliest")
-            .option("maxOffsetsPerTrigger", str(max_offsets_per_batch))
+            .option("maxOffsetsPerTrigger", str(reading.settings.stream.max_offsets_per_batch))
             # A broker that goes away is told within a minute or so: Spark asks three times for
             # the offsets, and Kafka's own limits are a minute a question and two a fetch.
             .option("kafka.request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
@@ -187,3 +200,23 @@ class KafkaSource:
                 "timestamp AS source_timestamp",
             )
         )
+
+    def step_one(
+        self, reading: Reading, frame: DataFrame, spark_batch: int, plan: BatchPlan
+    ) -> DataFrame | None:
+        """See :class:`Source`."""
+        if reading.settings.stream.kafka_reader == "spark":
+            return answers_of_rows(whole_lanes(frame, plan), plan)
+        # Of the frame nothing is read: that it came says that the offsets are planned.
+        ranges = planned_ranges(reading.storage, reading.checkpoint, spark_batch)
+        if not ranges:
+            return None
+        return answers_of_ranges(reading.spark, plan, self.bootstrap, ranges)
+
+    def successions(
+        self,
+        reading: Reading,  # noqa: ARG002
+        spark_batch: int,  # noqa: ARG002
+    ) -> Sequence[Succession]:
+        """See :class:`Source`: partitions do not end."""
+        return ()

@@ -1,22 +1,17 @@
 """Which offsets Spark planned for a batch, read from the log of its checkpoint.
 
 Spark writes a batch's end offsets there before it runs the batch, and repeats a batch that was
-not finished with the same ones. The format is that of Spark's ``OffsetSeqLog``: a version, a line
-of metadata, then a line a source.
+not finished with the same ones.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 import msgspec
 
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange
-
-_VERSION: Final = "v1"
-_SOURCE_LINE: Final = 2
+from streaming.sources.offset_log import logged_offset
 
 Offsets = dict[str, dict[str, int]]
 """Offset of each partition, by topic and by the partition's number as text."""
@@ -35,9 +30,9 @@ def planned_ranges(storage: Storage, checkpoint: str, batch: int) -> list[Offset
     LakeError
         If the checkpoint cannot be read.
     """
-    ends = _logged(storage, f"{checkpoint}/offsets/{batch}")
+    ends = _logged(storage, checkpoint, batch)
     if batch > 0:
-        starts = _logged(storage, f"{checkpoint}/offsets/{batch - 1}")
+        starts = _logged(storage, checkpoint, batch - 1)
     else:
         starts = _initial(storage, f"{checkpoint}/sources/0/0")
     ranges = []
@@ -51,14 +46,9 @@ def planned_ranges(storage: Storage, checkpoint: str, batch: int) -> list[Offset
     return ranges
 
 
-def _logged(storage: Storage, path: str) -> Offsets:
-    lines = storage.read(path).decode().splitlines()
-    if len(lines) <= _SOURCE_LINE or lines[0] != _VERSION:
-        raise LakeError(
-            f"{storage.path(path)} is no offset log of Spark 4: start on a new --lake, "
-            'or let Spark read the topics: stream.kafka_reader = "spark"'
-        )
-    return _offsets(storage, path, lines[_SOURCE_LINE])
+def _logged(storage: Storage, checkpoint: str, batch: int) -> Offsets:
+    text = logged_offset(storage, checkpoint, batch)
+    return _offsets(storage, f"{checkpoint}/offsets/{batch}", text)
 
 
 def _initial(storage: Storage, path: str) -> Offsets:
