@@ -45,6 +45,11 @@ COMMANDS: Final[dict[str, Job]] = {
         "replay_command",
         "Publish recorded market data as wire events, in the order of their times.",
     ),
+    "feed": Job(
+        "spark_jobs.feed_command",
+        "feed_command",
+        "Watch live venues and publish what they say, until told to stop.",
+    ),
     "stream": Job(
         "spark_jobs.stream_command",
         "stream_command",

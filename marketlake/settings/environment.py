@@ -52,6 +52,15 @@ def aws_region() -> str | None:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
+def alpaca_credentials() -> tuple[str, str] | None:
+    """Give ``APCA_API_KEY_ID`` and ``APCA_API_SECRET_KEY``, Alpaca's own names; None without both.
+
+    They are secret: not to be kept in settings, logged or shown.
+    """
+    key, secret = (os.environ.get(f"APCA_API_{name}", "") for name in ("KEY_ID", "SECRET_KEY"))
+    return (key, secret) if key and secret else None
+
+
 def under_spark_submit() -> bool:
     """Tell whether spark-submit started this process: master and jars are the cluster's then."""
     return "PYSPARK_GATEWAY_PORT" in os.environ

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from math import inf
 from typing import Any, ClassVar, Final
 
 import msgspec
 
-from marketlake.contracts.events import Book, Event, Quote, Side, Trade
+from marketlake.contracts.events import Event, Side, Trade
 from marketlake.contracts.instruments import resolve
+from marketlake.feeds.venues.checks import make_book, make_quote, make_trade
 from marketlake.feeds.venues.order_book import OrderBook, parse_levels
 
 _MALFORMED: Final = (
@@ -163,18 +163,16 @@ class Normaliser(ABC):
         sequence: int | None = None,
     ) -> Trade:
         """Build a trade; raises ValueError on a price or quantity that is not above zero."""
-        if not (0.0 < price < inf and 0.0 < quantity < inf):
-            raise ValueError(f"no valid trade: price {price!r}, quantity {quantity!r}")
-        return Trade(
-            venue=self.venue,
-            instrument=instrument,
-            event_time_us=event_time_us,
-            price=price,
-            quantity=quantity,
+        return make_trade(
+            self.venue,
+            instrument,
+            event_time_us,
+            price,
+            quantity,
+            side,
+            received_time_us,
             trade_id=None if trade_id is None else str(trade_id),
-            side=side,
             sequence=sequence,
-            received_time_us=received_time_us,
         )
 
     def _quote(
@@ -187,26 +185,10 @@ class Normaliser(ABC):
         sequence: int | None = None,
     ) -> list[Event]:
         """Build a quote of ``(price, quantity)`` pairs, unless it is one-sided or crossed."""
-        ((bid_price, bid_quantity), (ask_price, ask_quantity)) = bid, ask
-        if not all(0.0 <= number < inf for number in (*bid, *ask)):
-            raise ValueError(f"no valid quote: bid {bid!r}, ask {ask!r}")
-        if not (bid_price and bid_quantity and ask_price and ask_quantity):
-            return self._skip("one_sided")
-        if bid_price >= ask_price:
-            return self._skip("crossed")
-        return [
-            Quote(
-                venue=self.venue,
-                instrument=instrument,
-                event_time_us=event_time_us,
-                bid_price=bid_price,
-                bid_quantity=bid_quantity,
-                ask_price=ask_price,
-                ask_quantity=ask_quantity,
-                sequence=sequence,
-                received_time_us=received_time_us,
-            )
-        ]
+        made = make_quote(
+            self.venue, instrument, event_time_us, bid, ask, received_time_us, sequence
+        )
+        return self._skip(made) if isinstance(made, str) else [made]
 
     def _load_book(
         self,
@@ -253,19 +235,8 @@ class Normaliser(ABC):
         self, book: OrderBook, instrument: str, event_time_us: int, received_time_us: int
     ) -> list[Event]:
         """Emit the top of a book, unless it is empty or crossed."""
-        if book.is_crossed():
-            return self._skip("crossed")
         bids, asks = book.top()
-        if not bids and not asks:
-            return self._skip("empty_book")
-        return [
-            Book(
-                venue=self.venue,
-                instrument=instrument,
-                event_time_us=event_time_us,
-                bids=bids,
-                asks=asks,
-                sequence=book.sequence,
-                received_time_us=received_time_us,
-            )
-        ]
+        made = make_book(
+            self.venue, instrument, event_time_us, bids, asks, received_time_us, book.sequence
+        )
+        return self._skip(made) if isinstance(made, str) else [made]

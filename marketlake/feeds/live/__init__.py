@@ -1,0 +1,1 @@
+"""Live feeds: venues watched over WebSocket, made into wire events and published."""

@@ -1,0 +1,301 @@
+"""One life of the connections to a venue: channels watched side by side until one is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from marketlake.contracts.events import Event
+from marketlake.feeds.live.ccxt_client import Taps, load_ccxt, make_exchange, now_us, one_line
+from marketlake.feeds.live.ccxt_events import bar_event, book_event, quote_event, trade_event
+from marketlake.feeds.live.ledger import Ledger
+from marketlake.feeds.live.memory import Memory
+from marketlake.feeds.live.ports import Subscription
+from marketlake.feeds.live.symbols import Listing
+from marketlake.feeds.live.venues import LiveVenue
+from marketlake.settings.model import FeedSettings
+
+_QUEUE: Final = 1_000
+"""Events of one venue on their way to the outbox; where they do not fit, reading stops."""
+_CROSSED_MAX: Final = 10
+"""States in a row of a book, crossed or empty, after which it counts as wrong."""
+_ERRORS_MAX: Final = 5
+"""Errors of a channel in a row after which it is given up for this session."""
+_LOOK_S: Final = 0.25
+_RETRY_MAX_S: Final = 10.0
+_MALFORMED: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a session watches.
+
+    Attributes
+    ----------
+    listings : mapping of str to Listing
+        By wire name.
+    loaded : ccxt exchange
+        One with its markets loaded; they are taken over.
+    """
+
+    venue: LiveVenue
+    ccxt_class: str
+    listings: Mapping[str, Listing]
+    subscriptions: Sequence[Subscription]
+    loaded: Any
+
+
+class CcxtSession:
+    """Watches every channel in a task of its own; the first loss ends all.
+
+    A new exchange object serves each session, so that nothing of a lost connection lives on: every
+    book begins with a snapshot.
+    """
+
+    def __init__(
+        self, watched: Watched, settings: FeedSettings, ledger: Ledger, memory: Memory
+    ) -> None:
+        self._venue = watched.venue
+        self._watched = watched
+        self._settings = settings
+        self._ledger = ledger
+        self._memory = memory
+        self._taps = Taps(self._venue, ledger, time.monotonic)
+        self._taps.book_symbols = {
+            one.symbol for one in watched.subscriptions if one.channel == "books"
+        }
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._spoke_s: dict[Subscription, float] = {}
+        self._crossed: Counter[Subscription] = Counter()
+        self._given_up: set[Subscription] = set()
+        self._errors = load_ccxt()
+        self._exchange = make_exchange(watched.ccxt_class, self._venue, settings, self._taps)
+        self._exchange.set_markets_from_exchange(watched.loaded)
+        self._watch = {
+            "trades": self._watch_trades,
+            "quotes": self._watch_quotes,
+            "books": self._watch_book,
+            "bars": self._watch_bars,
+        }
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Give events until the session is lost.
+
+        Raises
+        ------
+        SourceLostError
+            After the last event that came.
+        """
+        self._tasks += [
+            asyncio.create_task(self._subscribe()),
+            asyncio.create_task(self._listen_for_silence()),
+        ]
+        lost = self._taps.lost
+        while True:
+            while not self._queue.empty():
+                yield self._queue.get_nowait()
+                if self._queue.qsize() <= _QUEUE // 2:
+                    self._taps.open_gate.set()
+            if lost.done():
+                raise lost.result()
+            waiting = asyncio.ensure_future(self._queue.get())
+            ends: list[asyncio.Future[Any]] = [waiting, lost]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Cancelled where nothing came: what came is given below, or counted by close().
+                if not waiting.done():
+                    waiting.cancel()
+            if waiting.done() and not waiting.cancelled():
+                yield waiting.result()
+
+    async def close(self) -> None:
+        """Close the connections and end what runs; what was not given any more is counted."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._queue.empty():
+            self._ledger.skip(self._venue.name, "after_end", self._queue.qsize())
+        self._taps.open_gate.set()
+        with suppress(Exception):
+            await self._exchange.close()
+
+    async def _give(self, one: Subscription, event: Event) -> None:
+        self._spoke_s[one] = time.monotonic()
+        if self._queue.full():
+            self._taps.open_gate.clear()
+        await self._queue.put(event)
+
+    # ---- channels ---------------------------------------------------------------------------
+
+    async def _subscribe(self) -> None:
+        """Begin the channels, at the pace that the settings allow."""
+        for one in self._watched.subscriptions:
+            self._tasks.append(asyncio.create_task(self._run(one)))
+            await asyncio.sleep(1.0 / self._settings.subscriptions_per_s)
+
+    async def _run(self, one: Subscription) -> None:
+        """Watch a channel until the session ends or it is given up."""
+        self._spoke_s[one] = time.monotonic()
+        errors = 0
+        while errors < _ERRORS_MAX:
+            if await self._looked(one):
+                errors = 0
+                continue
+            if self._taps.lost.done():
+                return
+            errors += 1
+            wait_s = self._settings.backoff_first_ms / 1_000 * 2 ** (errors - 1)
+            await asyncio.sleep(min(wait_s, _RETRY_MAX_S))
+        self._give_up(one)
+
+    async def _looked(self, one: Subscription) -> bool:
+        """Watch a channel for one update; False where that failed, and was noted."""
+        ccxt = self._errors
+        try:
+            await self._watch[one.channel](one)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # ccxt cancels those who wait for a connection that it closes.
+            self._taps.end("network", "ccxt closed the connection")
+        except (ccxt.ChecksumError, ccxt.InvalidNonce) as error:
+            # ccxt has dropped the book; watching again subscribes and takes a new snapshot.
+            self._ledger.gaps[one.venue, one.channel] += 1
+            self._ledger.trouble(one, one_line(error))
+        except ccxt.NetworkError as error:
+            self._taps.end("network", one_line(error))
+        except ccxt.BaseError as error:
+            self._ledger.skip(one.venue, "channel_error")
+            self._ledger.trouble(one, one_line(error))
+        except _MALFORMED as error:
+            self._ledger.skip(one.venue, "malformed")
+            self._ledger.trouble(one, one_line(error))
+        else:
+            return True
+        return False
+
+    def _give_up(self, one: Subscription) -> None:
+        """Leave a channel alone until the next session, which is at once if it was the last."""
+        self._given_up.add(one)
+        self._ledger.trouble(one, "given up", broken=True)
+        if len(self._given_up) == len(self._watched.subscriptions):
+            self._taps.end("refused", "every subscription fails")
+
+    def _listing(self, one: Subscription) -> Listing:
+        return self._watched.listings[one.instrument]
+
+    async def _watch_trades(self, one: Subscription) -> None:
+        trades: Sequence[Mapping[str, Any]] = await self._exchange.watch_trades(one.symbol)
+        held = self._exchange.trades.get(one.symbol)
+        if held is None:
+            await self._give_trades(one, trades)
+        while held:
+            # What came since the watch woke, too; taken out, so that it is seen once.
+            trades = list(held)
+            held.clear()
+            await self._give_trades(one, trades)
+
+    async def _give_trades(self, one: Subscription, trades: Sequence[Mapping[str, Any]]) -> None:
+        history = self._memory.trades(one.instrument)
+        received_us = now_us()
+        for raw in trades:
+            try:
+                trade = trade_event(self._venue, self._listing(one), raw, received_us)
+            except _MALFORMED:
+                self._ledger.skip(one.venue, "malformed")
+                continue
+            reason = history.refuse(trade)
+            if reason is not None:
+                self._ledger.skip(one.venue, reason)
+                continue
+            if history.missed:
+                self._ledger.gaps[one.venue, "trades"] += 1
+                self._ledger.missed_trades[one.venue] += history.missed
+            await self._give(one, trade)
+
+    async def _watch_quotes(self, one: Subscription) -> None:
+        exchange = self._exchange
+        if self._venue.quotes == "ticker":
+            ticker = await exchange.watch_ticker(one.symbol)
+            held = exchange.tickers
+        else:
+            ticker = (await exchange.watch_bids_asks([one.symbol])).get(one.symbol)
+            held = exchange.bidsasks
+        ticker = held.get(one.symbol) or ticker
+        while ticker is not None:
+            self._count_conflated(one)
+            made = quote_event(self._venue, self._listing(one), ticker, now_us())
+            if isinstance(made, str):
+                self._ledger.skip(one.venue, made)
+            else:
+                await self._give(one, made)
+            ticker = held.get(one.symbol) if self._updated(one) else None
+
+    async def _watch_book(self, one: Subscription) -> None:
+        book = await self._exchange.watch_order_book(one.symbol, self._venue.book_limit)
+        while book is not None:
+            self._count_conflated(one)
+            made = book_event(self._venue, self._listing(one), book, now_us())
+            if isinstance(made, str):
+                self._wrong_book(one, made)
+                return
+            self._crossed.pop(one, None)
+            await self._give(one, made)
+            book = self._exchange.orderbooks.get(one.symbol) if self._updated(one) else None
+
+    def _wrong_book(self, one: Subscription, reason: str) -> None:
+        self._ledger.skip(one.venue, reason)
+        self._crossed[one] += 1
+        if self._crossed[one] >= _CROSSED_MAX:
+            self._ledger.gaps[one.venue, "books"] += 1
+            self._taps.end("crossed", f"the book of {one.instrument} stays wrong: {reason}")
+
+    def _updated(self, one: Subscription) -> bool:
+        return (one.channel, one.symbol) in self._taps.updates
+
+    def _count_conflated(self, one: Subscription) -> None:
+        """Count the states that were replaced before they were looked at."""
+        updates = self._taps.updates.pop((one.channel, one.symbol), 1)
+        self._ledger.conflated[one.venue, one.channel] += updates - 1
+
+    async def _watch_bars(self, one: Subscription) -> None:
+        interval = self._settings.bar_interval
+        candles = await self._exchange.watch_ohlcv(one.symbol, interval)
+        self._spoke_s[one] = time.monotonic()
+        received_us, listing = now_us(), self._listing(one)
+        bars = [bar_event(self._venue, listing, interval, c, received_us) for c in candles]
+        closed, reasons = self._memory.bars(one.instrument).update(bars)
+        for reason in reasons:
+            self._ledger.skip(one.venue, reason)
+        for bar in closed:
+            await self._give(one, bar)
+
+    # ---- silence ----------------------------------------------------------------------------
+
+    async def _listen_for_silence(self) -> None:
+        """End the session where a connection, or a channel that ought to speak, is silent."""
+        silence_s = self._settings.silence_ms / 1_000
+        channel_s = self._settings.channel_silence_ms / 1_000
+        while True:
+            await asyncio.sleep(min(_LOOK_S, silence_s / 4))
+            if not self._taps.open_gate.is_set():
+                continue
+            now_s = time.monotonic()
+            for url, spoke_s in self._taps.last_message_s.items():
+                if now_s - spoke_s > silence_s:
+                    self._taps.end("silent", f"no message for {silence_s:g} s from {url}")
+            for one, spoke_s in self._spoke_s.items():
+                if one.channel not in ("quotes", "books") or one in self._given_up:
+                    continue
+                if channel_s and now_s - spoke_s > channel_s:
+                    self._taps.end(
+                        "silent", f"no {one.channel} of {one.instrument} for {channel_s:g} s"
+                    )
