@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from marketlake.feeds.live.book_checks import OWN_CHECKS
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.ports import FeedError, SourceLostError
 from marketlake.feeds.live.venues import LiveVenue
@@ -73,6 +74,12 @@ class Taps:
         """End the session; only the first error counts."""
         if not self.lost.done():
             self.lost.set_result(SourceLostError(reason, f"{self.venue.name}: {message}"))
+
+    def gap(self, message: str) -> None:
+        """Note that a book is wrong, which ends the session: the next begins with a snapshot."""
+        if not self.lost.done():
+            self._ledger.gaps[self.venue.name, "books"] += 1
+            self.end("gap", message)
 
     def watch_client(self, client: Any) -> None:
         """Listen to a connection that ccxt is about to open."""
@@ -142,6 +149,7 @@ class Taps:
 
 def _tapped_class(base: Any, taps: Taps) -> Any:
     """Derive from a ccxt class one that reports to ``taps``."""
+    check = OWN_CHECKS[base.__name__]() if base.__name__ in OWN_CHECKS else None
 
     class Tapped(base):
         def client(self, url: str) -> Any:
@@ -156,9 +164,13 @@ def _tapped_class(base: Any, taps: Taps) -> Any:
                 books = [self.orderbooks.get(symbol) for symbol in taps.book_symbols]
                 return all(book and (book["bids"] or book["asks"]) for book in books)
 
-            return taps.book_message(
+            handled = taps.book_message(
                 lambda: super(Tapped, self).handle_order_book(client, message, *rest), ready
             )
+            wrong = None if check is None else check.wrong(self, message)
+            if wrong is not None:
+                taps.gap(wrong)
+            return handled
 
         def on_error(self, client: Any, error: Any) -> None:
             super().on_error(client, error)

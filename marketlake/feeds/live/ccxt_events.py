@@ -59,6 +59,14 @@ def trade_event(
     )
 
 
+def is_off_book(venue: LiveVenue, trade: Mapping[str, Any]) -> bool:
+    """Say whether a trade is no execution against the book, as far as the venue tells."""
+    if venue.book_trades is None:
+        return False
+    name, usual = venue.book_trades
+    return (trade.get("info") or {}).get(name, usual) != usual
+
+
 def _number(text: object) -> int | None:
     digits = str(text)
     return int(digits) if digits.isdecimal() and int(digits) < _SEQUENCE_MAX else None

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 from marketlake.contracts.events import Event
 from marketlake.feeds.live.ccxt_client import Taps, load_ccxt, make_exchange, now_us, one_line
-from marketlake.feeds.live.ccxt_events import bar_event, book_event, quote_event, trade_event
+from marketlake.feeds.live.ccxt_events import (
+    bar_event,
+    book_event,
+    is_off_book,
+    quote_event,
+    trade_event,
+)
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.memory import Memory
 from marketlake.feeds.live.ports import Subscription
@@ -207,6 +213,9 @@ class CcxtSession:
         history = self._memory.trades(one.instrument)
         received_us = now_us()
         for raw in trades:
+            if is_off_book(self._venue, raw):
+                self._ledger.skip(one.venue, "off_book_trade")
+                continue
             try:
                 trade = trade_event(self._venue, self._listing(one), raw, received_us)
             except _MALFORMED:
@@ -242,6 +251,8 @@ class CcxtSession:
     async def _watch_book(self, one: Subscription) -> None:
         book = await self._exchange.watch_order_book(one.symbol, self._venue.book_limit)
         while book is not None:
+            if self._taps.lost.done():
+                return  # it may be the very book that was found wrong
             self._count_conflated(one)
             made = book_event(self._venue, self._listing(one), book, now_us())
             if isinstance(made, str):
@@ -255,8 +266,7 @@ class CcxtSession:
         self._ledger.skip(one.venue, reason)
         self._crossed[one] += 1
         if self._crossed[one] >= _CROSSED_MAX:
-            self._ledger.gaps[one.venue, "books"] += 1
-            self._taps.end("crossed", f"the book of {one.instrument} stays wrong: {reason}")
+            self._taps.gap(f"the book of {one.instrument} stays {reason}")
 
     def _updated(self, one: Subscription) -> bool:
         return (one.channel, one.symbol) in self._taps.updates

@@ -23,7 +23,7 @@ class SourceLostError(MarketlakeError):
     Attributes
     ----------
     reason : str
-        One word for metrics: ``closed``, ``silent``, ``network``, ``malformed``, ``crossed``,
+        One word for metrics: ``closed``, ``silent``, ``network``, ``malformed``, ``gap``,
         ``refused``, ``unreachable``.
     """
 

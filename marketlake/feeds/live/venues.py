@@ -40,14 +40,17 @@ class LiveVenue:
     book_limit : int or None
         Depth to ask for, at least 20; None for the venue's own, where that is enough.
     book_check : str
-        How a lost change of a book is noticed: ``sequence`` or ``checksum`` by ccxt's class,
-        ``whole`` where each message has the whole book, ``none`` where nothing tells. There a
+        How a lost change of a book is noticed: by ``sequence`` or ``checksum``, by ccxt's class or
+        ours; ``whole`` where each message has the whole book, ``none`` where nothing tells. There a
         message that cannot be read costs the connection.
     trade_ids : 'contiguous' or 'opaque'
         Whether each trade's id is its predecessor's plus one, so that a missing one shows.
     trade_time : str or None
         Field of the venue's own message with the time in ISO 8601, where that is finer than a
         millisecond.
+    book_trades : tuple of str, or None
+        A field of the venue's own message, and the value it has for executions against the book;
+        with another value it is none (insurance fund, liquidation).
     amounts : 'contracts' or 'currency'
         What ccxt's amounts of perpetuals count. ``currency``: what a contract is made of.
     options : mapping
@@ -62,6 +65,7 @@ class LiveVenue:
     book_check: BookCheck = "none"
     trade_ids: TradeIds = "opaque"
     trade_time: str | None = None
+    book_trades: tuple[str, str] | None = None
     amounts: Literal["contracts", "currency"] = "contracts"
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +92,7 @@ _TABLE: Final[tuple[LiveVenue, ...]] = (
         book_limit=1_000,
         book_check="sequence",
         trade_ids="contiguous",
+        book_trades=("X", "MARKET"),
     ),
     LiveVenue(
         "binanceus",
@@ -115,7 +120,6 @@ _TABLE: Final[tuple[LiveVenue, ...]] = (
         book_check="checksum",
         trade_ids="contiguous",
         trade_time="timestamp",
-        options={"watchOrderBook": {"checksum": True}},
     ),
     LiveVenue(
         "coinbase",
@@ -137,7 +141,9 @@ _TABLE: Final[tuple[LiveVenue, ...]] = (
     LiveVenue("bitfinex", _spot_and_perp("bitfinex"), book_limit=25, book_check="checksum"),
     LiveVenue("bitstamp", _spot("bitstamp"), bars=False),
     LiveVenue("gemini", _spot("gemini"), "bids_asks"),
-    LiveVenue("deribit", {"perp": "deribit"}, "bids_asks", amounts="currency"),
+    LiveVenue(
+        "deribit", {"perp": "deribit"}, "bids_asks", book_check="sequence", amounts="currency"
+    ),
     LiveVenue("mexc", _spot_and_perp("mexc"), "bids_asks"),
     LiveVenue("bitget", _spot_and_perp("bitget"), "bids_asks", book_check="checksum"),
     LiveVenue("cryptocom", _spot("cryptocom"), "bids_asks", book_check="sequence"),
