@@ -91,6 +91,9 @@ class CcxtSource:
         self._listings = {
             name: list_instrument(self._place, name, markets) for name in self._instruments
         }
+        if not exchange.has.get("watchOHLCV"):
+            # The class of one market of a venue may lack what that of another has.
+            self._channels = tuple(c for c in self._channels if c != "bars")
         self._loaded = exchange
         self._ledger.expect(self.subscriptions)
 

@@ -62,8 +62,8 @@ class Feed:
         self._publisher = publisher
         self._settings = settings
         self._ledger = ledger
-        self._outbox = Outbox(settings.queue_events, ledger, max_events)
         self._stopping = asyncio.Event()
+        self._outbox = Outbox(settings.queue_events, ledger, max_events, self.stop)
 
     def stop(self) -> None:
         """Ask it to end: sockets are closed, and what was taken in is published."""

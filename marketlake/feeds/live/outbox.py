@@ -23,6 +23,8 @@ class Outbox:
         Events that may wait.
     limit : int, optional
         Events after which it takes no more: :meth:`put` then gives False.
+    on_limit : callable
+        Called with the last event that it takes.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class Outbox:
         size: int,
         ledger: Ledger,
         limit: int | None = None,
+        on_limit: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size = size
         self._ledger = ledger
         self._limit = limit
+        self._on_limit = on_limit
         self._clock = clock
         self._waiting: deque[list[Event]] = deque()
         self._books: dict[tuple[str, str], list[Event]] = {}
@@ -62,6 +66,8 @@ class Outbox:
             self._ledger.skip(event.venue, "after_end")
             return False
         self.taken_in += 1
+        if self.complete:
+            self._on_limit()
         cell = [event]
         self._waiting.append(cell)
         if isinstance(event, Book):

@@ -1,0 +1,330 @@
+"""ccxt's own client against venues that drop, lose, repeat, babble and fall silent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from marketlake.contracts.events import Bar, Book, Trade
+from marketlake.feeds.live.ccxt_source import CcxtSource
+from marketlake.feeds.live.ledger import Ledger
+from marketlake.feeds.live.venues import LIVE_VENUES
+
+from .frames import (
+    TIME_MS,
+    binance_depth,
+    binance_kline,
+    binance_snapshot,
+    binance_trade,
+    kraken_book,
+    kraken_trade,
+    okx_book,
+    okx_trade,
+)
+from .local_venues import (
+    CLOSE,
+    DROP,
+    LocalVenues,
+    Pause,
+    serve_binance,
+    serve_kraken,
+    serve_okx,
+)
+from .watching import first_session, settings_for, source_of, supervise
+
+pytest.importorskip("ccxt")
+GARBAGE = ['{"e":"trade","s":', "[]", "0", '"text"', "null", "{}", '{"e":{}}', b"\xff\xfe", "[[[1]]]"]
+
+
+@pytest.fixture
+def server():
+    with LocalVenues() as running:
+        serve_binance(running)
+        serve_okx(running)
+        serve_kraken(running)
+        yield running
+
+
+@pytest.fixture
+def ledger():
+    return Ledger(15)
+
+
+def ids(events):
+    return [int(event.trade_id) for event in events if isinstance(event, Trade)]
+
+
+# ---- connections ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [DROP, CLOSE])
+def test_a_lost_connection_is_made_again_and_nothing_is_given_twice(server, ledger, ending):
+    server.play(
+        "btcusdt@trade",
+        [binance_trade(1), binance_trade(2), Pause(0.1), ending],
+        [binance_trade(1), binance_trade(2), binance_trade(3)],
+    )
+    settings = settings_for(server, "binance")
+    source = source_of(settings, ledger, "binance", "BTC-USDT", "trades")
+    events = supervise(source, settings, ledger, lambda found: len(found) >= 3)
+    assert ids(events) == [1, 2, 3]
+    assert ledger.skipped["binance", "repeat"] == 2
+    assert ledger.failures.total() == 1
+    assert ledger.venue("binance").connects == 2
+    assert ledger.missed_trades["binance"] == 0
+
+
+def test_trades_missed_while_away_are_counted(server, ledger):
+    server.play(
+        "btcusdt@trade",
+        [binance_trade(1), binance_trade(2), Pause(0.1), DROP],
+        [binance_trade(7), binance_trade(8)],
+    )
+    settings = settings_for(server, "binance")
+    source = source_of(settings, ledger, "binance", "BTC-USDT", "trades")
+    assert ids(supervise(source, settings, ledger, lambda found: len(found) >= 4)) == [1, 2, 7, 8]
+    assert ledger.missed_trades["binance"] == 4
+    assert ledger.gaps["binance", "trades"] == 1
+
+
+def test_silence_ends_a_connection(server, ledger):
+    server.play("trades:BTC-USDT", [okx_trade(1), Pause(60)], [okx_trade(1), okx_trade(2)])
+    settings = settings_for(server, "okx", silence_ms=400)
+    source = source_of(settings, ledger, "okx", "BTC-USDT", "trades")
+    assert ids(supervise(source, settings, ledger, lambda found: len(found) >= 2)) == [1, 2]
+    assert ledger.failures["okx", "silent"] >= 1
+    assert "no message for 0.4 s" in ledger.venue("okx").error
+
+
+def test_a_book_that_stays_still_while_trades_go_on_ends_a_connection(server, ledger):
+    beat = [frame for n in range(1, 100) for frame in (okx_trade(n), Pause(0.05))]
+    server.play("trades:BTC-USDT", beat)
+    server.play("books:BTC-USDT", [okx_book(5, -1, [["100", "1"]], [["101", "1"]])])
+    settings = settings_for(server, "okx", channel_silence_ms=500)
+    source = source_of(settings, ledger, "okx", "BTC-USDT", "trades", "books")
+    events, error = first_session(source)
+    assert str(error) == "okx: no books of BTC-USDT for 0.5 s"
+    assert any(isinstance(event, Book) for event in events)
+
+
+def test_a_venue_that_is_not_there_is_left_alone_after_some_attempts(server, ledger):
+    del server.rest["api.kraken.com/0/public/AssetPairs"]
+    settings = settings_for(server, "kraken", breaker_failures=3, breaker_open_ms=60_000)
+    source = source_of(settings, ledger, "kraken", "BTC-USD", "trades")
+    supervise(source, settings, ledger, lambda _: ledger.venue("kraken").breaker == "open")
+    assert ledger.failures == {("kraken", "unreachable"): 3}
+    assert ledger.venue_states() == {"kraken": "broken"}
+    assert "its markets cannot be loaded" in ledger.venue("kraken").error
+    assert "\n" not in ledger.venue("kraken").error
+
+
+# ---- frames --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("venue", "instrument", "stream", "sound"),
+    [
+        ("binance", "BTC-USDT", "btcusdt@trade", [binance_trade(1), binance_trade(2)]),
+        ("okx", "BTC-USDT", "trades:BTC-USDT", [okx_trade(1), okx_trade(2)]),
+        (
+            "kraken",
+            "BTC-USD",
+            "trade:BTC/USD",
+            [kraken_trade(n, f"2023-11-14T22:13:20.00000{n}Z") for n in (1, 2)],
+        ),
+    ],
+)
+def test_garbage_is_counted_and_does_not_end_the_reading(
+    server, ledger, venue, instrument, stream, sound
+):
+    server.play(stream, [*GARBAGE, sound[0], *GARBAGE, sound[1], Pause(0.2), CLOSE])
+    source = source_of(settings_for(server, venue), ledger, venue, instrument, "trades")
+    events, error = first_session(source)
+    assert "closed the connection" in str(error)
+    assert ids(events) == [1, 2]
+    # What is no JSON at all cannot be read by any class.
+    assert ledger.skipped[venue, "unreadable"] >= 4
+    assert ledger.frames[venue] >= 2 + 2 * len(GARBAGE)
+
+
+def test_garbage_costs_the_connection_where_nothing_would_tell_of_a_lost_change(server, ledger):
+    server.play("trades:BTC-USDT", [okx_trade(1), Pause(0.1), "{garbage"], [okx_trade(2)])
+    unchecked = dataclasses.replace(LIVE_VENUES["okx"], book_check="none")
+    settings = settings_for(server, "okx")
+    source = CcxtSource(unchecked, "okx", ["BTC-USDT"], ["trades"], settings, ledger)
+    assert ids(supervise(source, settings, ledger, lambda found: len(found) >= 2)) == [1, 2]
+    assert ledger.failures == {("okx", "malformed"): 1}
+
+
+def test_a_trade_without_numbers_is_counted(server, ledger):
+    bad = [binance_trade(2, price=text) for text in ("", "0", "-1", "abc")]
+    server.play(
+        "btcusdt@trade", [binance_trade(1), *bad, binance_trade(3), Pause(0.2), CLOSE]
+    )
+    source = source_of(settings_for(server, "binance"), ledger, "binance", "BTC-USDT", "trades")
+    events, _ = first_session(source)
+    assert ids(events) == [1, 3]
+    assert ledger.skipped["binance", "malformed"] + ledger.skipped["binance", "unreadable"] == 4
+
+
+def test_an_old_trade_is_history_and_no_news(server, ledger):
+    server.play("btcusdt@trade", [binance_trade(1), Pause(0.2), CLOSE])
+    settings = settings_for(server, "binance", history_ms=60_000)
+    events, _ = first_session(source_of(settings, ledger, "binance", "BTC-USDT", "trades"))
+    assert events == []
+    assert ledger.skipped["binance", "history"] == 1
+
+
+# ---- books ---------------------------------------------------------------------------------
+
+
+def test_a_gap_of_binance_is_mended_by_a_new_snapshot(server, ledger):
+    snapshots = iter([binance_snapshot(10), binance_snapshot(30)])
+    server.rest["api.binance.com/api/v3/depth"] = lambda _: next(snapshots)
+    server.play(
+        "btcusdt@depth@100ms",
+        # 14 is missing; what follows is of the book that was dropped.
+        [
+            binance_depth(11, 13, bids=[["99.0", "5"]]), Pause(0.3),
+            binance_depth(15, 15, bids=[["98.0", "1"]]), Pause(0.1),
+        ],
+        [binance_depth(31, 32, bids=[["97.0", "3"]])],
+    )  # fmt: skip
+    settings = settings_for(server, "binance")
+    source = source_of(settings, ledger, "binance", "BTC-USDT", "books")
+    books = supervise(source, settings, ledger, lambda found: found and found[-1].sequence == 32)
+    assert [(book.sequence, book.bids) for book in books if book.sequence in (13, 32)] == [
+        (13, [(100.0, 1.0), (99.0, 5.0)]),
+        (32, [(100.0, 1.0), (97.0, 3.0)]),
+    ]
+    assert all(98.0 not in dict(book.bids) for book in books)
+    assert ledger.gaps["binance", "books"] == 1
+    assert ledger.failures.total() == 0
+
+
+def test_a_gap_of_okx_is_mended_by_subscribing_again(server, ledger):
+    server.play(
+        "books:BTC-USDT",
+        [
+            okx_book(5, -1, [["100", "1"]], [["101", "1"]]), Pause(0.1),
+            okx_book(6, 5, [["99", "2"]], []), Pause(0.1),
+            okx_book(9, 8, [["98", "2"]], []),
+        ],
+        [okx_book(20, -1, [["100", "4"]], [["102", "4"]])],
+    )  # fmt: skip
+    settings = settings_for(server, "okx")
+    source = source_of(settings, ledger, "okx", "BTC-USDT", "books")
+    books = supervise(source, settings, ledger, lambda found: found and found[-1].sequence == 20)
+    assert [book.sequence for book in books] == [5, 6, 20]
+    assert books[-1].bids == [(100.0, 4.0)]
+    assert ledger.gaps["okx", "books"] == 1
+
+
+def test_a_wrong_checksum_of_kraken_is_mended_by_a_new_connection(server, ledger):
+    # Digits of asks, then of bids: price with one decimal, volume with eight, no leading zeros.
+    first = "1010" + "100000000" + "1000" + "150000000"
+    second = "1010" + "100000000" + "1000" + "150000000" + "990" + "25000000"
+    server.play(
+        "book:BTC/USD",
+        [
+            kraken_book("update", [(98.0, 1.0)], [], "of a book that did not come"),
+            kraken_book("snapshot", [(100.0, 1.5)], [(101.0, 1.0)], first),
+            Pause(0.1),
+            kraken_book("update", [(99.0, 0.25)], [], second),
+            Pause(0.1),
+            kraken_book("update", [(98.0, 1.0)], [], "another book"),
+        ],
+        [kraken_book("snapshot", [(100.0, 1.5)], [(101.0, 1.0)], first)],
+    )
+    settings = settings_for(server, "kraken")
+    source = source_of(settings, ledger, "kraken", "BTC-USD", "books")
+    books = supervise(source, settings, ledger, lambda found: len(found) >= 3)
+    assert [book.bids for book in books] == [
+        [(100.0, 1.5)],
+        [(100.0, 1.5), (99.0, 0.25)],
+        [(100.0, 1.5)],
+    ]
+    assert books[1].event_time_us == 1_700_000_000_123_000  # ccxt's milliseconds
+    assert ledger.skipped["kraken", "before_snapshot"] == 1
+    assert ledger.gaps["kraken", "books"] == 1
+    assert ledger.failures == {("kraken", "gap"): 1}
+
+
+def test_a_book_that_stays_crossed_is_dropped(server, ledger):
+    crossed = [okx_book(n, n - 1, [["102", str(n)]], []) for n in range(6, 26)]
+    paced = [frame for one in crossed for frame in (one, Pause(0.03))]
+    server.play(
+        "books:BTC-USDT",
+        [okx_book(5, -1, [["100", "1"]], [["101", "1"]]), Pause(0.1), *paced],
+        [okx_book(50, -1, [["100", "1"]], [["101", "1"]])],
+    )
+    settings = settings_for(server, "okx")
+    source = source_of(settings, ledger, "okx", "BTC-USDT", "books")
+    books = supervise(source, settings, ledger, lambda found: len(found) >= 2)
+    assert [book.sequence for book in books] == [5, 50]
+    assert ledger.skipped["okx", "crossed"] >= 10
+    assert ledger.failures == {("okx", "gap"): 1}
+
+
+def test_a_book_carries_its_twenty_best_levels(server, ledger):
+    bids = [[str(100 - n), "1"] for n in range(30)]
+    asks = [[str(101 + n), "2"] for n in range(30)]
+    server.play("books:BTC-USDT", [okx_book(5, -1, bids, asks), Pause(0.3), CLOSE])
+    source = source_of(settings_for(server, "okx"), ledger, "okx", "BTC-USDT", "books")
+    [book], _ = first_session(source)
+    assert book.bids == [(100.0 - n, 1.0) for n in range(20)]
+    assert book.asks == [(101.0 + n, 2.0) for n in range(20)]
+
+
+# ---- units, times, bars --------------------------------------------------------------------
+
+
+def test_a_trade_of_each_venue_in_full(server, ledger):
+    server.play("btcusdt@trade", [binance_trade(7), Pause(0.2), CLOSE])
+    server.play("trades:BTC-USDT-SWAP", [okx_trade(8, "BTC-USDT-SWAP", "3"), Pause(0.2), CLOSE])
+    server.play(
+        "trade:BTC/USD", [kraken_trade(9, "2023-11-14T22:13:20.123456Z"), Pause(0.2), CLOSE]
+    )
+    found = {}
+    for venue, instrument in (
+        ("binance", "BTC-USDT"),
+        ("okx", "BTC-USDT-PERP"),
+        ("kraken", "BTC-USD"),
+    ):
+        source = source_of(settings_for(server, venue), ledger, venue, instrument, "trades")
+        [found[venue]], _ = first_session(source)
+    received = {venue: trade.received_time_us for venue, trade in found.items()}
+    base_us = TIME_MS * 1_000
+    assert found["binance"] == Trade(
+        "binance", "BTC-USDT", base_us + 7_000, 100.5, 0.25, "7", "sell", 7, received["binance"]
+    )
+    # Contracts, as the reference table has them: 0.01 BTC each.
+    assert found["okx"] == Trade(
+        "okx", "BTC-USDT-PERP", base_us + 8_000, 100.5, 3.0, "8", "buy", None, received["okx"]
+    )
+    assert found["kraken"] == Trade(
+        "kraken", "BTC-USD", base_us + 123_456, 100.2, 0.3, "9", "sell", 9, received["kraken"]
+    )
+
+
+def test_a_bar_is_given_once_when_the_next_has_begun(server, ledger):
+    minute = TIME_MS // 60_000 * 60
+    server.play(
+        "btcusdt@kline_1m",
+        [
+            binance_kline(minute, "100.0"), binance_kline(minute, "101.0"),
+            binance_kline(minute + 60, "102.0"), Pause(0.1),
+            binance_kline(minute + 120, "103.0"), Pause(0.2), CLOSE,
+        ],
+    )  # fmt: skip
+    source = source_of(settings_for(server, "binance"), ledger, "binance", "BTC-USDT", "bars")
+    bars, _ = first_session(source)
+    assert [(bar.event_time_us, bar.close) for bar in bars] == [
+        (minute * 1_000_000, 101.0),
+        ((minute + 60) * 1_000_000, 102.0),
+    ]
+    assert bars[0] == Bar(
+        "binance", "BTC-USDT", minute * 1_000_000, "1m", 100.0, 105.0, 95.0, 101.0, 7.5,
+        received_time_us=bars[0].received_time_us,
+    )  # fmt: skip
