@@ -21,7 +21,8 @@ from marketlake.feeds.live.plan import (
     parse_venues,
 )
 from marketlake.feeds.live.ports import FeedError, LiveSource
-from marketlake.feeds.publish import KafkaPublisher, parse_target
+from marketlake.feeds.publish import parse_target
+from marketlake.feeds.publishers import open_publisher
 from marketlake.observability.feed_metrics import FeedMetrics
 from marketlake.observability.logs import configure_logs
 from marketlake.observability.metrics import serve
@@ -86,7 +87,7 @@ def feed_command(
             view.subscriptions(sources)
             return
         assert target is not None  # parse_target refuses an empty one
-        publisher = KafkaPublisher(target.bootstrap, target.prefix, partitions)
+        publisher = open_publisher(target, partitions)
         feed = Feed(sources, publisher, settings.feed, ledger, max_events)
         asyncio.run(_run(feed, sources, ledger, settings, view, duration))
     if not json_output:

@@ -13,6 +13,8 @@ from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
 from spark_jobs.sessions import job_session
 from tests.kinesis_servers import kinesalite_server, moto_server
+from tests.s3_servers import S3Server
+from tests.s3_servers import moto as s3_moto
 
 # Before Spark starts: its workers have the environment of the JVM. No test reaches the real AWS.
 os.environ |= {
@@ -20,8 +22,6 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-
-from .s3_servers import S3Server, moto
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def spark_jars() -> list[Path]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """One S3 server for the session: use buckets of your own."""
-    with moto() as running:
+    with s3_moto() as running:
         yield running
 
 

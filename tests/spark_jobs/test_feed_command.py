@@ -25,8 +25,7 @@ from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.feed_command import feed_command
 from streaming.stages.decode import decode
 from streaming.stages.validate import TimeBounds, validate
-
-from ..marketlake.feeds.live.frames import (
+from tests.marketlake.feeds.live.frames import (
     binance_depth,
     binance_snapshot,
     binance_trade,
@@ -35,7 +34,7 @@ from ..marketlake.feeds.live.frames import (
     okx_book,
     okx_trade,
 )
-from ..marketlake.feeds.live.local_venues import (
+from tests.marketlake.feeds.live.local_venues import (
     CLOSE,
     DROP,
     LocalVenues,
@@ -133,9 +132,7 @@ def play_everything(server: LocalVenues) -> None:
         "trade:BTC/USD",
         [kraken_trade(n, f"2023-11-14T22:13:20.{n:06d}Z") for n in range(1, 31)],
     )
-    server.play(
-        "book:BTC/USD", [kraken_book("snapshot", [(100.0, 1.5)], [(101.0, 1.0)], DIGITS)]
-    )
+    server.play("book:BTC/USD", [kraken_book("snapshot", [(100.0, 1.5)], [(101.0, 1.0)], DIGITS)])
 
 
 @pytest.mark.broker
@@ -155,7 +152,12 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     program = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wanted = {"binance": 200, "okx": 80, "kraken": 30}
     deadline = time.monotonic() + 90
@@ -270,7 +272,7 @@ def test_a_dry_run_shows_what_would_be_subscribed_to(server: LocalVenues, tmp_pa
         for channel in ("trades", "quotes", "books", "bars")
     ]
     as_json = run(*arguments, "--json", "--channels", "books")
-    assert [json.loads(line) for line in as_json.stdout.splitlines()][0] == {
+    assert next(json.loads(line) for line in as_json.stdout.splitlines()) == {
         "venue": "okx",
         "channel": "books",
         "instrument": "BTC-USDT-PERP",
@@ -313,6 +315,5 @@ def test_without_the_extra_it_says_how_to_install_it(
     result = run("--venues", venue, "--instruments", "BTC-USD", "--to", "kafka:127.0.0.1:1")
     assert result.exit_code == 1
     assert result.stderr == (
-        "feed: live feeds need ccxt, which is not installed;"
-        " type: pip install 'marketlake[live]'\n"
+        "feed: live feeds need ccxt, which is not installed; type: pip install 'marketlake[live]'\n"
     )

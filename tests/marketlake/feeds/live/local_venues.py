@@ -237,7 +237,12 @@ def _binance_symbol(base: str, quote: str, **more: Any) -> dict[str, Any]:
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00"}
             | {"tickSize": "0.01"},
-            {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": "0.00001",
+                "maxQty": "9000",
+                "stepSize": "0.00001",
+            },
         ],
         **more,
     }

@@ -155,9 +155,7 @@ def test_what_cannot_be_is_told_before_anything_is_connected(
     server, ledger, instrument, credentials, message
 ):
     settings = settings_for(server, "alpaca")
-    source = source_of(
-        settings, ledger, "alpaca", instrument, "trades", credentials=credentials
-    )
+    source = source_of(settings, ledger, "alpaca", instrument, "trades", credentials=credentials)
     with pytest.raises(FeedError, match=message):
         asyncio.run(source.prepare())
     assert server.connections.total() == 0

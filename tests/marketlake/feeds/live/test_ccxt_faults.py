@@ -34,7 +34,17 @@ from .local_venues import (
 from .watching import first_session, settings_for, source_of, supervise
 
 pytest.importorskip("ccxt")
-GARBAGE = ['{"e":"trade","s":', "[]", "0", '"text"', "null", "{}", '{"e":{}}', b"\xff\xfe", "[[[1]]]"]
+GARBAGE = [
+    '{"e":"trade","s":',
+    "[]",
+    "0",
+    '"text"',
+    "null",
+    "{}",
+    '{"e":{}}',
+    b"\xff\xfe",
+    "[[[1]]]",
+]
 
 
 @pytest.fixture
@@ -159,9 +169,7 @@ def test_garbage_costs_the_connection_where_nothing_would_tell_of_a_lost_change(
 
 def test_a_trade_without_numbers_is_counted(server, ledger):
     bad = [binance_trade(2, price=text) for text in ("", "0", "-1", "abc")]
-    server.play(
-        "btcusdt@trade", [binance_trade(1), *bad, binance_trade(3), Pause(0.2), CLOSE]
-    )
+    server.play("btcusdt@trade", [binance_trade(1), *bad, binance_trade(3), Pause(0.2), CLOSE])
     source = source_of(settings_for(server, "binance"), ledger, "binance", "BTC-USDT", "trades")
     events, _ = first_session(source)
     assert ids(events) == [1, 3]

@@ -79,7 +79,9 @@ def test_a_slow_target_loses_nothing_and_stops_the_reading(server):
 
 def test_a_venue_that_is_down_does_not_stop_the_others(server):
     del server.rest["api.kraken.com/0/public/AssetPairs"]
-    server.play("trades:BTC-USDT", [frame for n in range(9) for frame in (okx_trade(n), Pause(0.6))])
+    server.play(
+        "trades:BTC-USDT", [frame for n in range(9) for frame in (okx_trade(n), Pause(0.6))]
+    )
     settings = settings_for(server, "okx", "kraken", breaker_failures=2)
     ledger, target = Ledger(15), Collected()
     wanted = {"kraken": ("BTC-USD",), "okx": ("BTC-USDT",)}
@@ -105,9 +107,7 @@ def test_a_feed_whose_venues_all_refuse_ends_with_the_reason(server):
     settings = settings_for(server, "alpaca")
     ledger = Ledger(15)
     credentials = ("key id", "wrong")
-    sources = make_sources(
-        {"alpaca": ("AAPL-USD",)}, ("trades",), settings, ledger, credentials
-    )
+    sources = make_sources({"alpaca": ("AAPL-USD",)}, ("trades",), settings, ledger, credentials)
     with pytest.raises(FeedError, match=r"alpaca: auth failed \(error 402\)"):
         run_feed(sources, Collected(), settings, ledger)
 
