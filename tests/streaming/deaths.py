@@ -66,7 +66,8 @@ class LakeAtDeath:
     def _has_batch(self, path: str) -> bool:
         assert self.last is not None
         with contextlib.suppress(TableNotFoundError):
-            table = DeltaTable(self._storage.path(path))
+            where, options = self._storage.path(path), self._storage.delta_options
+            table = DeltaTable(where, storage_options=options)
             version: int | None = table.transaction_version(APPLICATION)
             return version == self.last.sequence
         return False
@@ -80,7 +81,10 @@ def tables_of(manifest: Manifest) -> list[str]:
 
 def files_of(lake: str) -> set[str]:
     """List all files of a lake, relative to it, but those that are not whole yet."""
-    root = str(Storage(lake).local_root)
+    storage = Storage(lake)
+    if storage.on_s3:
+        return {file.path for file in storage.walk("")}
+    root = str(storage.local_root)
     # os.path: there are thousands, and a process is waiting to be killed.
     return {
         os.path.join(folder[len(root) + 1 :], name)  # noqa: PTH118
@@ -92,7 +96,6 @@ def files_of(lake: str) -> set[str]:
 
 def commits(lake: str) -> int:
     """Count the commits of batches to all tables; version 0 of a table only makes it."""
-    root = Storage(lake).local_root
-    logs = (root / path / "_delta_log" for path in COMMIT_ORDER)
-    names = (entry.name for log in logs if log.is_dir() for entry in log.iterdir())
+    storage = Storage(lake)
+    names = (name for path in COMMIT_ORDER for name in storage.list(f"{path}/_delta_log"))
     return sum(name.endswith(".json") and int(name[:-5]) > 0 for name in names)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -19,7 +18,9 @@ from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.reconcile_command import reconcile
 from streaming.pipeline import PIPELINE
 
-from .chaos import Campaign
+from .chaos.campaign import Campaign, differences
+from .chaos.places import KafkaPlace, LakePlace
+from .chaos.plants import PLANTS
 from .crashes import kill_group, start_driver
 from .deaths import Hit, LakeAtDeath, files_of
 from .lakes import assert_same, assert_same_state, fill, market_messages, publish, settings_with
@@ -45,9 +46,13 @@ def undisturbed(spark: SparkSession, source: str, tmp_path_factory) -> Path:
 
 @pytest.mark.timeout(300 + 120 * KILLS)
 def test_killed_while_it_takes_batches(broker: EmbeddedBroker, tmp_path: Path):
-    campaign = Campaign(broker.bootstrap, str(tmp_path / "lake"), tmp_path, SEED, say=print)
-    report = campaign.run(KILLS, between=KILLS // 4)
+    source = KafkaPlace(broker, random.Random(SEED))
+    lake = LakePlace(str(tmp_path / "lake"))
+    campaign = Campaign(source, lake, tmp_path, SEED, say=print)
+    report = campaign.run(KILLS, between=KILLS // 4, disturbances=1)
     assert report.differences == []
+    assert report.reconciled == ""
+    assert len(report.disturbances) == 1
     assert len(report.kills) >= KILLS
     assert all(kill.waiting for kill in report.kills)
     assert report.hits()[Hit.BETWEEN] >= KILLS // 4
@@ -104,22 +109,29 @@ def test_reconcile_proves_the_lake_and_catches_a_planted_fault(
     fill(spark, source, lake, settings)
     assert reconcile(str(lake), settings) == []
     state = next((lake / "state" / "folds").rglob("*merge-0*.parquet"))
-    bars = min((lake / "gold" / "bars").rglob("*.parquet"))
     last = Manifests(Storage(str(lake)), PIPELINE).last()
     assert last is not None
     held = lake / "state" / "folds" / last.state_files["merge-0"][-1].path
     held.write_bytes(state.read_bytes() + b"x")
-    change_first_row(bars)
+    PLANTS["row"](str(lake))
     tables = {difference.table for difference in reconcile(str(lake), settings)}
     assert tables == {"state.folds", "gold.bars"}
 
 
-def change_first_row(path: Path) -> None:
-    table = pq.ParquetFile(path).read()
-    close = table["close"].to_pylist()
-    close[0] += 1e-9 * close[0]
-    index = table.schema.get_field_index("close")
-    pq.write_table(table.set_column(index, "close", pa.array(close)), path)
+@pytest.mark.parametrize("plant", [name for name in PLANTS if name != "nothing"])
+def test_a_campaign_that_should_fail_does(
+    spark: SparkSession, undisturbed: Path, tmp_path: Path, plant: str
+):
+    lake = tmp_path / "lake"
+    shutil.copytree(undisturbed, lake)
+    PLANTS[plant](str(lake))
+    table = "state/folds" if plant == "state" else "gold.bars"
+    for compare in (differences, lambda _one, other: reconcile(other, settings_with())):
+        try:
+            found = {difference.table for difference in compare(str(undisturbed), str(lake))}
+        except LakeError as error:
+            found = {table} if table in str(error) else set()
+        assert found == {table}
 
 
 def test_a_lake_belongs_to_one_source(

@@ -1,0 +1,5 @@
+"""What may go wrong with a campaign itself."""
+
+
+class CampaignError(Exception):
+    """The campaign could not be done as asked."""
