@@ -111,7 +111,25 @@ def venues_page() -> str:
         "An event of a venue that is not listed goes to quarantine as `unknown_instrument`."
     )
     table = _grid(["venue", "taker fee, bps", "source", "as of"], rows)
-    return f"# Venues and fees\n\n{_MADE}\n\n{intro}\n\n{table}\n"
+    funding = [
+        [
+            f"`{venue.name}`",
+            *(f"{getattr(rate, name):g}" for name in ("hours", "interest_bps", "damper_bps")),
+            _cell(rate.source),
+        ]
+        for venue in VENUES.values()
+        if (rate := venue.funding) is not None
+    ]
+    carry = (
+        "What perpetuals cost to hold is taken from the venue's formula, `premium + clamp(interest "
+        "- premium, -damper, damper)`, for `annualised_carry` in "
+        "[`gold/basis`](tables.md#goldbasis); caps are left out. A venue that is absent has no "
+        "carry there. A lake of older data has the formula of today."
+    )
+    rates = _grid(["venue", "hours", "interest, bps", "damper, bps", "source"], funding)
+    return (
+        f"# Venues and fees\n\n{_MADE}\n\n{intro}\n\n{table}\n\n## Funding\n\n{carry}\n\n{rates}\n"
+    )
 
 
 def settings_page() -> str:
