@@ -20,7 +20,7 @@ from numba import njit
 
 from marketlake.analytics.arrays import Columns, Float64Array, Int64Array
 from marketlake.analytics.compiled import LOOP
-from marketlake.analytics.depth.market import Market, TopRows, take_row
+from marketlake.analytics.depth.market import NEVER_US, Market, TopRows, take_row
 from marketlake.analytics.depth.opportunity import CLOSE, SINCE
 from marketlake.analytics.depth.terms import Terms
 from marketlake.analytics.depth.walk import Walk, new_walk
@@ -43,6 +43,14 @@ def _expire(
     out_int: Int64Array, out_float: Float64Array,
 ) -> int:  # fmt: skip
     first, last = universe.member_start[base], universe.member_start[base + 1]
+    # Most moments end here: no price of the base asset is old enough to end anything.
+    oldest_us = now_us
+    for m in range(first, last):
+        quoted_us = market.time_us[universe.members[m]]
+        if quoted_us != NEVER_US:
+            oldest_us = min(oldest_us, quoted_us)
+    if oldest_us + max_age_us >= now_us:
+        return count
     for m in range(first, last):
         buy = universe.members[m]
         for n in range(first, last):
