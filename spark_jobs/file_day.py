@@ -12,15 +12,11 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 from marketlake.contracts.tables import (
-    GOLD_ANOMALIES,
-    GOLD_BARS,
-    GOLD_BASIS,
-    GOLD_SPREADS,
-    GOLD_TRIANGLES,
     INDICATORS_PATH,
     SILVER_BARS,
     SILVER_QUARANTINE,
     SILVER_TRADES,
+    STREAM_TABLES,
 )
 from marketlake.lake.datafiles import FILE_LABEL, DataFile, is_from_files
 from marketlake.lake.delta import DeltaTables
@@ -35,14 +31,8 @@ from streaming.stages.messages import BatchPlan, Counts
 from streaming.stages.tasks import ANSWER_DDL
 from streaming.steps import results_of
 
-GOLD_OF_DAY: Final = (
-    GOLD_BARS.path,
-    INDICATORS_PATH,
-    GOLD_ANOMALIES.path,
-    GOLD_SPREADS.path,
-    GOLD_TRIANGLES.path,
-    GOLD_BASIS.path,
-)
+GOLD_OF_DAY: Final = (*(t.path for t in STREAM_TABLES if t.layer == "gold"), INDICATORS_PATH)
+"""What a day has of gold, without the summary, which is made of it."""
 SILVER_OF_FILES: Final = (SILVER_TRADES.path, SILVER_BARS.path)
 
 

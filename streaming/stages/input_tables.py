@@ -32,7 +32,7 @@ from streaming.stages.gold import (
     microstructure_rows,
 )
 from streaming.stages.indicators import table_of
-from streaming.stages.lane_fold import Judged
+from streaming.stages.judging import Judged
 from streaming.stages.messages import BatchPlan, Counts, input_name
 from streaming.stages.silver import TABLE_OF, dictionary, silver_table, timestamps
 

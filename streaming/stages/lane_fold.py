@@ -11,20 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from marketlake.analytics.admission import (
-    ADMITTED,
-    CONFLICT,
-    DUPLICATE,
-    TOO_LATE,
     Admission,
 )
 from marketlake.analytics.arrays import (
     Columns,
     Int64Array,
-    UInt64Array,
     concat,
     pack_arrays,
     row_count,
@@ -34,40 +28,16 @@ from marketlake.analytics.arrays import (
 from marketlake.analytics.reorder import ReorderBuffer
 from marketlake.contracts.control import Control
 from marketlake.contracts.events import EventType
-from marketlake.contracts.reasons import Reason, mark
 from marketlake.settings.model import Settings
 from streaming.stages.catalog import UNKNOWN, InstrumentCatalog
-from streaming.stages.decode import decode
 from streaming.stages.families import FAMILIES
-from streaming.stages.fold_columns import check_keys, effective_time_us, fold_columns
+from streaming.stages.fold_columns import fold_columns
 from streaming.stages.fold_output import FoldOutput
+from streaming.stages.judging import Judge, Judged
 from streaming.stages.lane_state import SeriesStates, whole_payload, whole_row
 from streaming.stages.presence import Presence
-from streaming.stages.rows import Decoded, Rows
-from streaming.stages.silver import content_hashes, identity_hashes
-from streaming.stages.validate import TimeBounds, validate
-
-_VERDICTS: Final = ((TOO_LATE, Reason.TOO_LATE), (DUPLICATE, Reason.DUPLICATE))
-
-
-@dataclass
-class Judged:
-    """One chunk of messages, every one accounted for.
-
-    Attributes
-    ----------
-    reasons : int64[n]
-        Reasons of each message; 0 where it was admitted.
-    admitted : mask over ``rows`` of the lane's own type
-    """
-
-    decoded: Decoded
-    reasons: Int64Array
-    rows: Rows | None
-    admitted: npt.NDArray[np.bool_]
-    codes: Int64Array
-    content: UInt64Array
-
+from streaming.stages.rows import Decoded
+from streaming.stages.validate import TimeBounds
 
 _ORDER: Final = ("time_us", "sequence")
 _ORDER_OF_SEVERAL: Final = (*_ORDER, "content")
@@ -98,7 +68,8 @@ class LaneFold:
         self._family = FAMILIES[self.event_type](self.catalog, self.settings)
         self._states = {**self._family.states(), **self.presence.states()}
         self._kept = SeriesStates(self._states)
-        self._bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
+        bounds = TimeBounds(stream.ahead_of_source_ms * 1_000)
+        self._judge = Judge(self.event_type, self.catalog, self.presence, bounds)
 
     @property
     def watermark_us(self) -> int:
@@ -128,7 +99,7 @@ class LaneFold:
         keys : pyarrow.BinaryArray, optional
             Message keys; one that is not the message's instrument is refused, an absent one not.
         """
-        judged = self._judge(messages, source_time_us, keys, partition)
+        judged = self._judge.step(messages, source_time_us, keys, partition, self.admission)
         rows: Columns = {}
         if judged.rows is not None:
             columns = fold_columns(
@@ -144,54 +115,6 @@ class LaneFold:
         if event.kind == "end" and not any(c.active for c in self.admission.clocks.values()):
             output.anomalies += self._family.flush()
         return output
-
-    def _judge(
-        self,
-        messages: pa.Array | list[bytes | None] | Decoded,
-        source_time_us: Int64Array,
-        keys: pa.Array | None,
-        partition: int,
-    ) -> Judged:
-        decoded = messages if isinstance(messages, Decoded) else decode(messages)
-        reasons = np.zeros(source_time_us.size, np.int64)
-        for position, problem in decoded.undecoded.items():
-            reasons[position] = int(problem.reason)
-        none = np.empty(0, np.int64)
-        judged = Judged(decoded, reasons, None, none.astype(np.bool_), none, none.view(np.uint64))
-        for rows in decoded.rows.values():
-            validate(rows, self.event_type, source_time_us[rows.row], self._bounds)
-            if keys is not None:
-                check_keys(rows, keys)
-            if rows.event_type == self.event_type:
-                self._admit(rows, judged, partition)
-            reasons[rows.row] = rows.reasons
-        return judged
-
-    def _admit(self, rows: Rows, judged: Judged, partition: int) -> None:
-        codes_of_names = self.catalog.codes(rows.names)
-        unknown = (codes_of_names == UNKNOWN) & [None not in name for name in rows.names]
-        codes = codes_of_names[rows.name]
-        mark(rows.reasons, unknown[rows.name], Reason.UNKNOWN_INSTRUMENT)
-        time_us = effective_time_us(rows)
-        mark(rows.reasons, self.presence.too_late(codes, time_us), Reason.TOO_LATE)
-        sound = np.flatnonzero(rows.reasons == 0)
-        content = np.zeros(rows.row.size, np.uint64)
-        if sound.size:
-            content = content_hashes(rows, codes, self.catalog)
-            identity = identity_hashes(rows, codes, self.catalog, content)
-            verdicts = np.full(rows.row.size, 255, np.uint8)
-            verdicts[sound] = self.admission.step(
-                partition, time_us[sound], identity[sound], content[sound]
-            )
-            # Duplicates too: which of two copies was read first must not show.
-            timely = sound[verdicts[sound] != TOO_LATE]
-            self.presence.note(codes[timely], time_us[timely], partition if self.merged else None)
-            for verdict, reason in (*_VERDICTS, (CONFLICT, Reason.CONFLICT)):
-                mark(rows.reasons, verdicts == verdict, reason)
-            judged.admitted = verdicts == ADMITTED
-        else:
-            judged.admitted = np.zeros(rows.row.size, np.bool_)
-        judged.rows, judged.codes, judged.content = rows, codes, content
 
     def _release(self, rows: Columns) -> FoldOutput:
         watermark_us = self.watermark_us

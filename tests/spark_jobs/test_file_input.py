@@ -32,7 +32,7 @@ from tests.streaming.lakes import fill, publish
 BEFORE, AFTER = date(2025, 1, 15), date(2025, 1, 16)
 MIDNIGHT_US = 1_736_985_600_000_000
 """2025-01-16 00:00 UTC."""
-GOLD = ("gold.bars", "gold.indicators", "gold.anomalies", "gold.spreads")
+GOLD = ("gold.bars", "gold.indicators", "gold.microstructure", "gold.anomalies", "gold.spreads")
 SILVER = ("silver.trades", "silver.bars")
 SUMMARY = "gold.market_summary"
 
