@@ -186,9 +186,13 @@ def _values(field: FieldInfo) -> str:
 
 def _kind(annotation: object) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
-        return {"int": "integer", "float": "number", "str": "text", "Path": "path"}[
-            annotation.__name__
-        ]
+        return {
+            "bool": "true or false",
+            "int": "integer",
+            "float": "number",
+            "str": "text",
+            "Path": "path",
+        }[annotation.__name__]
     inner = [a for a in get_args(annotation) if a is not Ellipsis]
     origin = get_origin(annotation)
     if origin is Literal:
@@ -210,7 +214,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _code(value: object) -> str:
-    return f"`{value}`"
+    # As TOML writes it.
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _names(names: Sequence[str]) -> str:
