@@ -25,7 +25,7 @@ from marketlake.contracts.tables import (
 from marketlake.lake.datafiles import DataFile, DataFileWriter, is_from_files
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeNotFoundError
-from marketlake.lake.lease import lease
+from marketlake.lake.lease import Check, lease
 from marketlake.lake.storage import Storage
 from marketlake.settings import environment
 from marketlake.settings.model import Settings, load_settings
@@ -37,7 +37,7 @@ from spark_jobs.file_day import (
     FileCounts,
     fold_files,
 )
-from spark_jobs.file_input import FileInput, find_files, local_path
+from spark_jobs.file_input import FileInput, find_files
 from spark_jobs.market_summary import market_summary
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
@@ -84,6 +84,7 @@ class DailyJob:
         self, lake: str, day: date, settings: Settings, source: FileInput | None = None
     ) -> None:
         self.storage = Storage(lake, settings.s3)
+        self._check_lease: Check = lambda: None
         self._lake, self._day, self._settings, self._source = lake, day, settings, source
         if source is None and not self.storage.exists("gold/bars/_delta_log"):
             raise LakeNotFoundError(
@@ -105,30 +106,30 @@ class DailyJob:
         name = f"marketlake batch process {self._day}"
         return job_session(name, self.storage, light=self._source is not None).newSession()
 
-    def run(self, *, rewrite: bool, export: Path | None = None) -> DayResult:
+    def run(self, *, rewrite: bool, export: Storage | None = None) -> DayResult:
         """Make what the day lacks.
 
         Parameters
         ----------
         rewrite : bool
             Replace gold of the day even where the stream wrote it.
-        export : Path, optional
+        export : Storage, optional
             Folder for plain Parquet.
         """
         written: dict[str, int] = {}
         counts = None
         if self._source is not None:
-            with lease(self.storage, "stream"):
+            with lease(self.storage, "stream") as self._check_lease:
                 self._tables.create_all()
                 counts = self._from_files(self._source, written, rewrite=rewrite)
         elif rewrite:
-            with lease(self.storage, "stream"):
+            with lease(self.storage, "stream") as self._check_lease:
                 written |= self._from_bronze()
-        with lease(self.storage, "market_summary"):
+        with lease(self.storage, "market_summary") as self._check_lease:
             written |= self._summary()
         exported = None
         if export is not None:
-            exported = export_day(self._lake, self._day, export)
+            exported = export_day(self.storage, self._day, export)
         return DayResult(written, counts, exported)
 
     def _from_files(
@@ -183,7 +184,7 @@ class DailyJob:
         }
 
     def _summary(self) -> dict[str, int]:
-        tables = market_summary(self._lake, self._day)
+        tables = market_summary(self.storage, self._day)
         if not tables[GOLD_MARKET_SUMMARY.path].num_rows:
             raise JobError(
                 f"lake {self._lake} has no 1m bars on {self._day}; see the days there are: "
@@ -206,6 +207,7 @@ class DailyJob:
     def _replace(self, path: str, files: list[DataFile], replaced: Sequence[DataFile]) -> int:
         """Put files in the place of others, in one commit."""
         if files or replaced:
+            self._check_lease()
             # Each run is a transaction of its own: a repeated day replaces itself.
             application = f"{APPLICATION}/{self._day}/{time.time_ns()}"
             self._tables.commit(path, application, 0, files, replaced=replaced)
@@ -253,8 +255,11 @@ def process_command(
     with one_line("batch process"):
         parsed, settings = parse_day(day), load_settings(config)
         # What is wrong with files is told before the seconds that Spark takes.
-        source = find_files(input_uri) if input_uri is not None else None
-        target = local_path(export, "--export") if export is not None else None
+        source = find_files(input_uri, settings.s3) if input_uri is not None else None
+        target = Storage(export, settings.s3) if export is not None else None
+        if target is not None:
+            # A target that is no place is told before the work, too.
+            target.exists(FOLDER)
         result = DailyJob(lake, parsed, settings, source).run(rewrite=rewrite, export=target)
     _print(result, json_output=json_output)
 

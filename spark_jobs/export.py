@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from datetime import date
 from pathlib import Path
@@ -13,10 +14,13 @@ import pyarrow.parquet as pq
 
 from marketlake.lake.errors import LakeError
 from marketlake.lake.query import open_lake
+from marketlake.lake.storage import Storage
 
 FOLDER: Final = "processed-data/financial_indicators"
 INTERVAL: Final = "1m"
 RSI: Final = "rsi_14"
+_OBJECT: Final = "indicators.parquet"
+"""A day's file of a market on S3, where nothing can be renamed."""
 
 # One series an instrument, as in the market summary: bars built here where there are any.
 _CHOSEN: Final = f"""
@@ -42,12 +46,12 @@ COPY (
 """
 
 
-def export_day(lake: str, day: date, target: Path) -> int:
+def export_day(lake: Storage, day: date, target: Storage) -> int:
     """Write the 1m indicators of a day, in the place of those that an earlier run wrote.
 
     Parameters
     ----------
-    target : Path
+    target : Storage
         Folder under which ``processed-data/financial_indicators/market=…/date=…`` is made.
 
     Returns
@@ -60,7 +64,15 @@ def export_day(lake: str, day: date, target: Path) -> int:
     LakeError
         If the folder cannot be written.
     """
-    folder = target / FOLDER
+    if not target.on_s3:
+        return _export(lake, day, target.local_root / FOLDER)
+    with tempfile.TemporaryDirectory(prefix="marketlake-export-") as made:
+        rows = _export(lake, day, Path(made) / FOLDER)
+        _upload(Path(made) / FOLDER, target, day)
+    return rows
+
+
+def _export(lake: Storage, day: date, folder: Path) -> int:
     fresh = folder / f".{uuid.uuid4().hex}.tmp"
     try:
         fresh.mkdir(parents=True)
@@ -75,8 +87,8 @@ def export_day(lake: str, day: date, target: Path) -> int:
         return _swap(folder, fresh, day)
     except duckdb.BinderException as error:
         raise LakeError(
-            f"the export shows {RSI}, which gold.indicators of {lake} has not: fill a lake whose "
-            f"setting indicators.names holds {RSI}"
+            f"the export shows {RSI}, which gold.indicators of {lake.uri} has not: fill a lake "
+            f"whose setting indicators.names holds {RSI}"
         ) from error
     except (OSError, duckdb.IOException) as error:
         reason = error.strerror if isinstance(error, OSError) else None
@@ -86,6 +98,18 @@ def export_day(lake: str, day: date, target: Path) -> int:
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _upload(folder: Path, target: Storage, day: date) -> None:
+    """Put the day's files in the place of those before, each at once: their names stay the same."""
+    names = set()
+    for file in sorted(folder.glob(f"market=*/date={day}/*.parquet")):
+        name = f"{FOLDER}/{file.parent.relative_to(folder).as_posix()}/{_OBJECT}"
+        target.write(name, file.read_bytes())
+        names.add(name)
+    markets = target.folders(FOLDER)
+    found = (file.path for m in markets for file in target.walk(f"{FOLDER}/{m}/date={day}"))
+    target.delete([path for path in found if path not in names])
 
 
 def _swap(folder: Path, fresh: Path, day: date) -> int:

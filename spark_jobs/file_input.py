@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from marketlake.settings.model import S3Settings
 from spark_jobs.errors import JobError
 from spark_jobs.file_columns import COLUMNS, TIMES, Kind
 from spark_jobs.file_pieces import InputFile
+from spark_jobs.input_paths import InputPath, find_paths, size_of
 
 _INPUT_BYTES: Final = 32 * 2**20
 """Bytes of file an input. The number of inputs follows from the files alone, not from the
@@ -30,38 +30,22 @@ class FileInput:
 
     Attributes
     ----------
-    ignored : tuple of Path
+    ignored : tuple
         Files in the folder that are neither Parquet nor CSV.
     """
 
     uri: str
     files: tuple[InputFile, ...]
-    ignored: tuple[Path, ...]
+    ignored: tuple[InputPath, ...]
 
     @property
     def inputs(self) -> int:
         """Inputs a kind of row."""
-        size = sum(file.path.stat().st_size for file in self.files)
+        size = sum(size_of(file.path) for file in self.files)
         return min(max(_INPUTS_MIN, math.ceil(size / _INPUT_BYTES)), _INPUTS_MAX)
 
 
-def local_path(uri: str, option: str) -> Path:
-    """Path of a local file or folder.
-
-    Raises
-    ------
-    JobError
-        If the URI is of another kind.
-    """
-    scheme, _, rest = uri.partition("://")
-    if not rest:
-        return Path(uri).absolute()
-    if scheme == "file":
-        return Path(rest if rest.startswith("/") else f"/{rest}")
-    raise JobError(f"{option} {uri}: only local files are supported so far")
-
-
-def find_files(uri: str) -> FileInput:
+def find_files(uri: str, s3: S3Settings) -> FileInput:
     """Look at a file or folder: which files hold trades, and which bars.
 
     Raises
@@ -69,15 +53,7 @@ def find_files(uri: str) -> FileInput:
     JobError
         If there is nothing to read, or a file lacks a column.
     """
-    root = local_path(uri, "--input")
-    if not root.exists():
-        raise JobError(f"--input {uri} does not exist; name a Parquet or CSV file, or a folder")
-    if (root / "_delta_log").is_dir():
-        raise JobError(
-            f"--input {uri} is a Delta table, whose folder holds rows that are no longer in it; "
-            "export it to plain Parquet first"
-        )
-    paths = [root] if root.is_file() else list(_walk(root))
+    paths = find_paths(uri, s3)
     try:
         looked = [(path, _look(path)) for path in paths]
     except OSError as error:
@@ -88,20 +64,11 @@ def find_files(uri: str) -> FileInput:
     return FileInput(uri, files, tuple(path for path, file in looked if not file))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_")):
-            continue
-        if path.is_dir():
-            yield from _walk(path)
-        else:
-            yield path
-
-
-def _look(path: Path) -> InputFile | None:
+def _look(path: InputPath) -> InputFile | None:
     if path.name.endswith(".parquet"):
         try:
-            schema = pq.read_schema(path)
+            with path.open("rb") as file:
+                schema = pq.read_schema(file)
         except pa.ArrowException as error:
             raise JobError(f"{path} is no Parquet file: {str(error).splitlines()[0]}") from error
         columns = tuple(schema.names)
@@ -112,11 +79,11 @@ def _look(path: Path) -> InputFile | None:
     return None
 
 
-def _csv_header(path: Path) -> tuple[str, ...]:
-    opened = gzip.open if path.suffix == ".gz" else open
+def _csv_header(path: InputPath) -> tuple[str, ...]:
     try:
-        with opened(path, "rb") as file:
-            line = file.readline().decode("utf-8-sig")
+        with path.open("rb") as file:
+            lines = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            line = lines.readline().decode("utf-8-sig")
         header = next(csv.reader([line]), [])
     except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise JobError(f"{path} is no CSV file in UTF-8: {error}") from error
@@ -124,7 +91,7 @@ def _csv_header(path: Path) -> tuple[str, ...]:
     return tuple(name.strip() or f"_c{i}" for i, name in enumerate(header))
 
 
-def _kind(path: Path, columns: tuple[str, ...]) -> Kind:
+def _kind(path: InputPath, columns: tuple[str, ...]) -> Kind:
     """Tell trades from bars.
 
     Raises

@@ -13,7 +13,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 import pyarrow as pa
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from marketlake.lake.errors import LakeError
 from spark_jobs.file_columns import COLUMNS, TIMES, TYPES, Kind
 from spark_jobs.file_rows import wire_rows
+from spark_jobs.input_paths import InputPath, size_of
 
 SOURCE: Final = "file"
 """Source of rows that come from plain files, as quarantine names it."""
@@ -37,7 +37,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 class InputFile:
     """One file: what it holds, told by its columns."""
 
-    path: Path
+    path: InputPath
     format: Literal["parquet", "csv"]
     kind: Kind
     columns: tuple[str, ...]
@@ -62,8 +62,10 @@ class Piece:
 def cut(file: InputFile) -> list[Piece]:
     """Cut a file."""
     if file.format == "parquet":
-        return [Piece(file, i, i + 1) for i in range(pq.read_metadata(file.path).num_row_groups)]
-    size = file.path.stat().st_size
+        with file.path.open("rb") as opened:
+            groups = pq.read_metadata(opened).num_row_groups
+        return [Piece(file, i, i + 1) for i in range(groups)]
+    size = size_of(file.path)
     if file.path.suffix == ".gz":
         return [Piece(file, 0, size)]
     return [
@@ -99,7 +101,7 @@ def _wanted(file: InputFile) -> list[str]:
 
 def _parquet(piece: Piece) -> Iterator[pa.Table]:
     groups = list(range(piece.start, piece.stop))
-    with pq.ParquetFile(piece.file.path) as file:
+    with piece.file.path.open("rb") as opened, pq.ParquetFile(opened) as file:
         for batch in file.iter_batches(
             row_groups=groups, columns=_wanted(piece.file), use_threads=False, batch_size=250_000
         ):
@@ -128,7 +130,7 @@ def _range(piece: Piece) -> Iterator[bytes]:
 
 
 def _compressed(piece: Piece) -> Iterator[bytes]:
-    with gzip.open(piece.file.path, "rb") as file:
+    with piece.file.path.open("rb") as opened, gzip.open(opened) as file:
         file.readline()
         while lines := file.read(PIECE_BYTES):
             yield lines if lines.endswith(b"\n") else lines + file.readline()

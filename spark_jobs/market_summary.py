@@ -18,6 +18,7 @@ from marketlake.analytics.arrays import Float64Array, Int64Array
 from marketlake.analytics.market_day import link, minute_returns, volume_profile
 from marketlake.contracts.tables import GOLD_MARKET_LINKS, GOLD_MARKET_SUMMARY
 from marketlake.lake.query import open_lake
+from marketlake.lake.storage import Storage
 from spark_jobs.effective_spread import effective_spreads
 
 # One origin an instrument: bars built here where there are any, as they hold the quote volume.
@@ -108,7 +109,7 @@ class _Series:
     price: Float64Array
 
 
-def market_summary(lake: str, day: date) -> dict[str, pa.Table]:
+def market_summary(lake: str | Storage, day: date) -> dict[str, pa.Table]:
     """Compute ``gold/market_summary`` and ``gold/market_links`` of a day.
 
     Returns

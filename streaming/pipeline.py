@@ -121,6 +121,8 @@ class Pipeline:
                 f"{self.storage.path(self.checkpoint)} is gone but the lake holds batches that it "
                 "knew: restore it from a backup, or start on a new --lake"
             )
+        # Before anything is written: a release that cannot write a table does not begin.
+        self._tables.create_all()
         self._commit(self.last)
         self._owners = Owners.of(self.storage, self.last)
 

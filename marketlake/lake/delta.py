@@ -14,6 +14,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from marketlake.contracts.tables import Table
 from marketlake.lake.datafiles import STATISTICS_COLUMNS, DataFile
 from marketlake.lake.errors import LakeError
+from marketlake.lake.evolution import evolve
 from marketlake.lake.storage import Storage
 
 _CONFIGURATION: Final = {
@@ -77,9 +78,20 @@ class DeltaTables:
             ) from error
 
     def create_all(self) -> None:
-        """Create every table that is absent, so that readers find them all."""
-        for path in self._tables:
-            self._delta(path)
+        """Create every table that is absent, so that readers find them all; widen the others.
+
+        Raises
+        ------
+        LakeError
+            If a table cannot be made, or what stands there cannot become it.
+        """
+        for path, table in self._tables.items():
+            try:
+                evolve(self._delta(path), table)
+            except (DeltaError, OSError) as error:
+                raise LakeError(
+                    f"cannot widen table {self._storage.path(path)}: {' '.join(str(error).split())}"
+                ) from error
 
     def files(self, path: str) -> list[DataFile]:
         """List the data files of a table: path, size, rows and partition of each."""

@@ -50,7 +50,7 @@ class Storage:
             if bucket:
                 return S3Files(bucket, prefix.strip("/"), self.s3)
         raise LakeError(
-            f"lake {self.uri} is no place known: name a folder, file:///FOLDER or s3a://BUCKET/NAME"
+            f"{self.uri} is no place known: name a folder, file:///FOLDER or s3a://BUCKET/NAME"
         )
 
     @property

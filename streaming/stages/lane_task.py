@@ -20,6 +20,7 @@ from streaming.stages.fold_output import FoldOutput
 from streaming.stages.given_events import GivenEvents
 from streaming.stages.input_tables import InputTables
 from streaming.stages.lane_fold import LaneFold
+from streaming.stages.lane_state import STATE_VERSION
 from streaming.stages.messages import (
     BAR_WORLD,
     BatchPlan,
@@ -34,7 +35,7 @@ from streaming.stages.messages import (
     merged_watermark_us,
 )
 from streaming.stages.rows import Decoded
-from streaming.stages.state_files import is_due_whole, read_state, write_state
+from streaming.stages.state_files import is_due_whole, read_versioned, write_state
 
 _CACHE: Final[dict[str, tuple[StateFile, LaneFold]]] = {}
 """Folds that this process left, by lane, with the last file of the chain that holds the same."""
@@ -57,9 +58,9 @@ class LaneTask:
         self._plan = plan
         self._storage = Storage(plan.lake, plan.settings.s3)
         self.topic, self.name = topic, name
-        self.fold = self._load() if fold is None else fold
         # A lane that others became has no file to which changes could be added.
-        self._chain = plan.state_files.get(name, ()) if fold is None else ()
+        self._chain: tuple[StateFile, ...] = ()
+        self.fold = self._load() if fold is None else fold
         self._tables: dict[int, InputTables] = {}
         self._next_offset: dict[int, int] = {}
         self._given = GivenEvents()
@@ -72,10 +73,14 @@ class LaneTask:
         chain = self._plan.state_files.get(self.name)
         cached = _CACHE.pop(f"{self._plan.lake}/{self.name}", None)
         if chain and cached is not None and cached[0] == chain[-1]:
+            self._chain = chain
             return cached[1]
         fold = LaneFold(event_type_of(self.topic), self._plan.settings)
         if chain:
-            fold.restore(read_state(self._storage, [file.path for file in chain]))
+            state, version = read_versioned(self._storage, [file.path for file in chain])
+            fold.restore(state)
+            # Nor has one whose files an older release wrote.
+            self._chain = chain if version == STATE_VERSION else ()
         return fold
 
     def _joins_at_us(self) -> int:

@@ -26,6 +26,7 @@ from streaming.stages.lane_state import (
     words_as_bytes,
 )
 from streaming.stages.messages import StateFile
+from streaming.stages.state_upgrades import UPGRADES, upgraded
 
 _LONGEST_CHAIN: Final = 16
 """Files of a chain: each is opened at a restart, and stands in every manifest."""
@@ -57,14 +58,35 @@ def write_state(
 
 
 def read_state(storage: Storage, paths: Sequence[str]) -> pa.Table:
-    """Read a chain; give the whole state after its last file.
+    """Read a chain; give the whole state after its last file, in the layout of this release.
 
     Raises
     ------
     LakeError
-        If a file is absent, or was written in another layout.
+        If a file is absent, or was written in a layout that cannot be read.
     """
-    parts = [_read(storage, path) for path in paths]
+    return read_versioned(storage, paths)[0]
+
+
+def read_versioned(storage: Storage, paths: Sequence[str]) -> tuple[pa.Table, int]:
+    """Read a chain as :func:`read_state` does; give the version of its files, too.
+
+    What changes a state of another version cannot be added to its chain.
+    """
+    versions, parts = zip(*(_read(storage, path) for path in paths), strict=True)
+    version = versions[0]
+    try:
+        if set(versions) != {version}:
+            raise LookupError(f"versions {sorted(set(versions))} in one chain")
+        return upgraded(_whole(parts), version, STATE_VERSION, UPGRADES), version
+    except LookupError as error:
+        raise LakeError(
+            f"state {paths[0]} has version {version}, this release reads {STATE_VERSION}: "
+            "run the release that wrote it, or start on a new lake and replay bronze"
+        ) from error
+
+
+def _whole(parts: Sequence[pa.Table]) -> pa.Table:
     if len(parts) == 1:
         return parts[0]
     every = pa.concat_tables(parts)
@@ -84,15 +106,10 @@ def instruments_of(storage: Storage, paths: Sequence[str], kind: str) -> set[str
     return found
 
 
-def _read(storage: Storage, path: str) -> pa.Table:
+def _read(storage: Storage, path: str) -> tuple[int, pa.Table]:
     table = pq.read_table(io.BytesIO(storage.read(path)), partitioning=None)
-    versions = set(table["state_version"].unique().to_pylist())
-    if versions != {STATE_VERSION}:
-        raise LakeError(
-            f"state {path} has version {sorted(versions)}, this release reads {STATE_VERSION}: "
-            "run the release that wrote it, or start on a new lake and replay bronze"
-        )
-    return table.select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
+    version: int = table["state_version"][0].as_py()
+    return version, table.select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
 
 
 def _newest(parts: list[pa.Table]) -> pa.Table:

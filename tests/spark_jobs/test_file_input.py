@@ -323,8 +323,8 @@ def test_what_cannot_be_read_is_told_in_one_line(
 def test_other_arguments_that_cannot_be_followed(tmp_path: Path):
     cases = {
         ("--date", "2025-1-6"): "is no date",
-        ("--date", "2025-01-06", "--input", "s3a://bucket/x"): "only local files are supported",
-        ("--date", "2025-01-06", "--export", "s3a://bucket/x"): "only local files are supported",
+        ("--date", "2025-01-06", "--input", "gs://bucket/x"): "gs://bucket/x is no place known",
+        ("--date", "2025-01-06", "--export", "gs://bucket/x"): "gs://bucket/x is no place known",
         ("--date", "2025-01-06"): "no lake at",
     }
     for options, message in cases.items():

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketlake.lake.errors import LakeError
+from marketlake.settings.model import S3Settings
 from spark_jobs import file_pieces, file_steps
 from spark_jobs.file_columns import FileColumn, read_field, read_time
 from spark_jobs.file_input import find_files
@@ -52,7 +53,7 @@ any_folder = settings(
 def rows_in(folder: Path, content: bytes) -> list[dict[str, Any]]:
     path = folder / "t.csv"
     path.write_bytes(HEADER.encode() + b"\n" + content)
-    files = find_files(str(path)).files
+    files = find_files(str(path), S3Settings()).files
     parts = [rows for file in files for piece in cut(file) for rows in read_piece(piece)]
     return [row for part in parts for row in part.to_pylist()]
 
@@ -95,7 +96,7 @@ def columns(rows: Rows) -> dict[str, list[Any]]:
 @given(lines=lines_of_trades)
 def test_a_row_in_columns_is_decoded_as_its_message(tmp_path: Path, lines: list[str]):
     (tmp_path / "t.csv").write_text("\n".join([HEADER, *lines]))
-    (file,) = find_files(str(tmp_path / "t.csv")).files
+    (file,) = find_files(str(tmp_path / "t.csv"), S3Settings()).files
     for rows in read_piece(*cut(file)):
         ordered = in_order(rows)
         messages = decode(messages_of("trade", ordered))
@@ -214,7 +215,7 @@ def test_a_parquet_file_of_several_row_groups_is_read_whole(tmp_path: Path):
         }
     )
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=4)
-    (file,) = find_files(str(tmp_path)).files
+    (file,) = find_files(str(tmp_path), S3Settings()).files
     rows = pa.concat_tables([rows for piece in cut(file) for rows in read_piece(piece)])
     assert rows[TIME].to_pylist() == times
     assert rows["price"].to_pylist() == [float(i) for i in range(1, 11)]
@@ -227,6 +228,6 @@ def test_a_compressed_file_that_breaks_off_is_told_with_its_name(tmp_path: Path)
     whole = gzip.compress(f"{HEADER}\n{body}".encode())
     path = tmp_path / "t.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    (file,) = find_files(str(path)).files
+    (file,) = find_files(str(path), S3Settings()).files
     with pytest.raises(LakeError, match=r"t\.csv\.gz"):
         list(read_piece(*cut(file)))

@@ -120,5 +120,5 @@ def test_a_lake_is_a_path_or_a_file_uri(tmp_path, monkeypatch):
     with pytest.raises(LakeError, match="s3a://bucket/lake is no folder on this machine"):
         _ = Storage("s3a://bucket/lake").local_root
     for uri in ("gs://bucket/lake", "s3a:///lake"):
-        with pytest.raises(LakeError, match=f"lake {uri} is no place known"):
+        with pytest.raises(LakeError, match=f"{uri} is no place known"):
             Storage(uri).path("x")
