@@ -98,4 +98,5 @@ def commits(lake: str) -> int:
     """Count the commits of batches to all tables; version 0 of a table only makes it."""
     storage = Storage(lake)
     names = (name for path in COMMIT_ORDER for name in storage.list(f"{path}/_delta_log"))
-    return sum(name.endswith(".json") and int(name[:-5]) > 0 for name in names)
+    versions = (name[:-5] for name in names if name.endswith(".json"))
+    return sum(version.isdigit() and int(version) > 0 for version in versions)
