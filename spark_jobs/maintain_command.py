@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from marketlake.lake.bronze_retention import trim
 from marketlake.lake.datafiles import is_from_files
 from marketlake.lake.lease import lease
 from marketlake.lake.query import delta_tables
@@ -23,10 +24,18 @@ from spark_jobs.errors import one_line
 
 @dataclass(frozen=True)
 class Maintained:
-    """What was done, or would be."""
+    """What was done, or would be.
+
+    Attributes
+    ----------
+    bronze_files, bronze_rows : int
+        What left bronze for its age.
+    """
 
     tables: list[TableUpkeep]
     history: Retained
+    bronze_files: int
+    bronze_rows: int
 
 
 def maintain(storage: Storage, settings: MaintainSettings, *, dry_run: bool) -> Maintained:
@@ -44,13 +53,19 @@ def maintain(storage: Storage, settings: MaintainSettings, *, dry_run: bool) -> 
         lease(storage, "maintain") as check,
         Console(stderr=True).status("looking at the tables …") as status,
     ):
+        trimmed = []
+        if settings.bronze_days is not None:
+            status.update("bronze …")
+            check()
+            trimmed = trim(storage, settings.bronze_days, dry_run=dry_run)
         tables = []
         for path in paths:
             status.update(f"{path} …")
             tables.append(upkeep.keep(path, check))
         status.update("manifests and states …")
         check()
-        return Maintained(tables, retain(storage, settings, dry_run=dry_run))
+        history = retain(storage, settings, dry_run=dry_run)
+    return Maintained(tables, history, len(trimmed), sum(file.rows for file in trimmed))
 
 
 def maintain_command(
@@ -87,6 +102,8 @@ def _print(done: Maintained, *, dry_run: bool) -> None:
             f"{t.removed_bytes / 1e6:,.1f}",
         )
     Console().print(shown)
+    if done.bronze_files:
+        typer.echo(f"bronze: {done.bronze_rows:,} messages in {done.bronze_files:,} files left it")
     h = done.history
     typer.echo(
         f"manifests: {h.manifests:,} stay, {h.boundaries:,} of them at boundaries of days, "

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,11 +18,12 @@ import pyarrow.parquet as pq
 import typer
 
 from marketlake.contracts.tables import SILVER_QUARANTINE, STREAM_TABLES, Table
+from marketlake.lake.bronze_retention import complete_after_us
 from marketlake.lake.compare import Difference, first_surplus, text_of
 from marketlake.lake.datafiles import DataFile, verify
 from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError, LakeNotFoundError
-from marketlake.lake.manifests import Manifest
+from marketlake.lake.manifests import Manifest, ManifestInput
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 from marketlake.settings import environment
@@ -81,6 +83,66 @@ class FileDays:
         ]
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """From where on bronze can be computed again.
+
+    Attributes
+    ----------
+    day : date or None
+        First UTC day that is compared; None for all days.
+    after : Manifest or None
+        Batch whose state is the beginning; None for the empty state.
+    """
+
+    day: date | None
+    after: Manifest | None
+
+    @classmethod
+    def of(cls, storage: Storage) -> Beginning:
+        """Find it.
+
+        Raises
+        ------
+        LakeError
+            If messages were removed and no day has begun since.
+        """
+        complete_us = complete_after_us(storage)
+        if complete_us is None:
+            return cls(None, None)
+        first = BatchHistory(storage).first_day(complete_us)
+        if first is None:
+            raise LakeError(
+                f"nothing of lake {storage.uri} can be reconciled: messages were removed from "
+                "bronze (maintain.bronze_days), and no UTC day has begun since"
+            )
+        return cls(*first)
+
+    def rest(self, table: Table) -> str:
+        """Write the SQL condition of the rows of a table that bronze can give."""
+        if self.day is None or self.after is None:
+            return "true"
+        if table is not SILVER_QUARANTINE:
+            return f"date >= DATE '{self.day}'"
+        # It stands by the day of the source's timestamp; what came since stands behind positions.
+        known = [f"(topic = '{i.topic}' AND \"partition\" = {i.partition})" for i in self._inputs()]
+        behind = [
+            f"(topic = '{i.topic}' AND \"partition\" = {i.partition} AND "
+            f'"offset" >= {i.next_offset})'
+            for i in self._inputs()
+        ]
+        return f"NOT ({' OR '.join(known)}) OR {' OR '.join(behind)}"
+
+    def _inputs(self) -> list[ManifestInput]:
+        return list(self.after.inputs.values()) if self.after else []
+
+    def lines(self) -> list[str]:
+        """Tell what is not compared."""
+        if self.day is None:
+            return []
+        return [f"before {self.day}: messages were removed from bronze: not compared"]
+
+
 def reconcile(lake: str, settings: Settings) -> list[Difference]:
     """Recompute all tables from bronze and compare row for row, bit for bit.
 
@@ -94,6 +156,7 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
         if file_days.silver:
             return []
         raise LakeNotFoundError(f"no lake at {lake}, or no batch in it yet")
+    begins = Beginning.of(storage)
     found = _check_state(storage, last)
     spark = job_session("marketlake reconcile", storage)
     with _scratch(storage) as scratch:
@@ -102,7 +165,7 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
             lake,
             scratch.uri,
             settings,
-            None,
+            begins.after,
             last,
             tables=frozenset(table.path for table in compared),
             label="again",
@@ -112,7 +175,8 @@ def reconcile(lake: str, settings: Settings) -> list[Difference]:
         found += _check_positions(connection, last)
         for table in compared:
             again = _recomputed(scratch, table, [f for f in files if f.table == table.path])
-            found += _compare(connection, table, again, file_days.rest(table))
+            rest = f"({file_days.rest(table)}) AND ({begins.rest(table)})"
+            found += _compare(connection, table, again, rest)
     return found
 
 
@@ -211,7 +275,7 @@ def reconcile_command(
         settings = load_settings(config)
         storage = Storage(lake, settings.s3)
         differences = reconcile(lake, settings)
-        file_days = FileDays.of(storage)
+        file_days, begins = FileDays.of(storage), Beginning.of(storage)
     if json_output:
         found = [vars(difference) for difference in differences]
         typer.echo(json.dumps({"differences": found, "days_from_files": vars(file_days)}))
@@ -220,6 +284,6 @@ def reconcile_command(
         same = "identical: every table equals what bronze gives"
         if BatchHistory(storage).last() is None:
             same = "nothing to compare: bronze is empty"
-        typer.echo("\n".join([*file_days.lines(), *(lines or [same])]))
+        typer.echo("\n".join([*begins.lines(), *file_days.lines(), *(lines or [same])]))
     if differences:
         raise typer.Exit(1)

@@ -11,6 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from marketlake.contracts.control import ORDER
 from marketlake.contracts.tables import BRONZE_EVENTS
+from marketlake.lake.bronze_retention import complete_after_us
+from marketlake.lake.errors import LakeError
 from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
@@ -55,6 +57,28 @@ class BatchHistory:
             )
         )
         return self._manifests.read(self.sequences[min(index, len(self.sequences) - 1)])
+
+    def first_day(self, complete_us: int) -> tuple[date, Manifest] | None:
+        """First UTC day that can be computed from messages of batches after a time.
+
+        Returns
+        -------
+        tuple or None
+            The day, and the batch that it begins after; None where no day began since.
+        """
+        start = bisect_left(
+            self.sequences, complete_us, key=lambda s: self._manifests.read(s).ingest_time_us
+        )
+        if start == len(self.sequences):
+            return None
+        latest_us = max(
+            i.latest_us for i in self._manifests.read(self.sequences[start]).inputs.values()
+        )
+        day = datetime.fromtimestamp(latest_us / 1e6, UTC).date() + timedelta(days=1)
+        before = self.before_day(day)
+        assert before is not None
+        last = self._manifests.read(self.sequences[-1])
+        return None if before.sequence == last.sequence else (day, before)
 
     def first(self) -> Manifest | None:
         """Read the first batch."""
@@ -113,11 +137,15 @@ def recompute(
 ) -> tuple[list[LaneResult], list[MergeResult]]:
     """Run the two steps over bronze, from the state that a batch left.
 
+    Raises
+    ------
+    LakeError
+        If bronze no longer has all messages since that batch.
+
     Parameters
     ----------
     output : str
-        Lake into which files are written; no table has them yet. The lake itself where the
-        beginning is the state of a batch.
+        Lake into which files are written; no table has them yet.
     after : Manifest or None
         Batch whose state is the beginning; None for the empty state.
     tables : frozenset of str
@@ -126,6 +154,12 @@ def recompute(
         Write gold rows of this UTC day only.
     """
     storage = Storage(lake, settings.s3)
+    complete_us = complete_after_us(storage)
+    if complete_us is not None and (after is None or after.ingest_time_us < complete_us):
+        raise LakeError(
+            f"bronze of lake {lake} no longer has all messages that this needs: they were removed "
+            "by maintain.bronze_days"
+        )
     genesis = BatchHistory(storage).first()
     assert genesis is not None
     if after is None:
@@ -140,6 +174,7 @@ def recompute(
         ingest_time_us=time.time_ns() // 1_000,
         inputs=inputs,
         state_files=state_chains(after),
+        state_lake=lake,
         live=False,
         tables=tables,
         date=day.isoformat() if day else None,

@@ -345,6 +345,9 @@ class MaintainSettings(_Section):
     boundary_days: int = Field(365, ge=1)
     """Manifests and state at the boundaries of days stay so long: a day can be computed again
     from where it began."""
+    bronze_days: int | None = Field(None, ge=1)
+    """Messages stay so long in bronze, by the date of the source's timestamp; nothing for ever.
+    What is gone can be neither computed again nor reconciled."""
     log_days: int = Field(30, ge=1)
     """Commits stay so long in the tables' logs, behind a checkpoint."""
 

@@ -77,7 +77,9 @@ class LaneTask:
             return cached[1]
         fold = LaneFold(event_type_of(self.topic), self._plan.settings)
         if chain:
-            state, version = read_versioned(self._storage, [file.path for file in chain])
+            plan = self._plan
+            held = Storage(plan.state_lake or plan.lake, plan.settings.s3)
+            state, version = read_versioned(held, [file.path for file in chain])
             fold.restore(state)
             # Nor has one whose files an older release wrote.
             self._chain = chain if version == STATE_VERSION else ()

@@ -145,6 +145,8 @@ class BatchPlan:
         Tables to write; None for all.
     date : str or None
         Write rows of this UTC day only; None for all.
+    state_lake : str
+        Lake that the state is read from, where it is another than is written; else empty.
     ends_us : int or None
         The input is bounded: each ends after its last row, at this time or at the end of its last
         whole minute, the later. None where inputs go on.
@@ -161,6 +163,7 @@ class BatchPlan:
     tables: frozenset[str] | None = None
     date: str | None = None
     ends_us: int | None = None
+    state_lake: str = ""
 
     def writes(self, table: str) -> bool:
         """Tell whether a table is to be written."""

@@ -148,7 +148,7 @@ def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
 
 def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult:
     storage, name = Storage(plan.lake, plan.settings.s3), merge_name(bucket)
-    fold = _load_merge(plan, storage, bucket)
+    fold = _load_merge(plan, bucket)
     inputs = {**plan.inputs, **{i.name: i for part in parts for i in part.positions}}
     # The order of arrival of the parts is luck; the buffers sort, and ties are broken by content.
     output = fold.step(
@@ -179,7 +179,7 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult
     return MergeResult(name=name, files=files, state_file=state_file, counts=counts)
 
 
-def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
+def _load_merge(plan: BatchPlan, bucket: int) -> MergeFold:
     name = merge_name(bucket)
     chain = plan.state_files.get(name)
     cached = _MERGES.pop(f"{plan.lake}/{name}", None)
@@ -193,7 +193,8 @@ def _load_merge(plan: BatchPlan, storage: Storage, bucket: int) -> MergeFold:
         plan.settings.anomalies,
     )
     if chain:
-        state = read_state(storage, [file.path for file in chain])
+        held = Storage(plan.state_lake or plan.lake, plan.settings.s3)
+        state = read_state(held, [file.path for file in chain])
         fold.restore(whole_payload(state, "merge"))
     return fold
 

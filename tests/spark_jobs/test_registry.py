@@ -15,7 +15,7 @@ from marketlake.lake.delta import DeltaTables
 from marketlake.lake.storage import Storage
 from spark_jobs.registry import BATCH_JOBS, COMMANDS, Job
 
-HEAVY = {"pyspark", "py4j", "numba", "torch", "confluent_kafka"}
+HEAVY = {"pyspark", "py4j", "numba", "torch", "confluent_kafka", "boto3", "botocore"}
 
 # Runs a command line, and tells on standard error which modules it came to import.
 SPY = """
