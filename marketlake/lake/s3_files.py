@@ -14,6 +14,8 @@ from marketlake.settings.model import S3Settings
 if TYPE_CHECKING:
     from marketlake.lake.s3_bucket import S3Bucket
 
+_READS: Final = 5
+"""Tries to read an object whose answer breaks off."""
 _DELETED_AT_ONCE: Final = 1_000
 """Objects a request to remove them may name."""
 
@@ -164,18 +166,29 @@ class S3Files:
         client, one_line = self._client("read", relative)
         with one_line:
             try:
-                answer = client.get_object(**self._place(relative))
+                return self._whole(client, relative)
             except ClientError as error:
                 if code_of(error) == "NoSuchKey":
                     return None
                 raise
-            data = answer["Body"].read()
-        return Object(data, answer["ETag"], _age_s(answer))
 
     def read(self, relative: str) -> bytes:
         client, one_line = self._client("read", relative)
         with one_line:
-            return client.get_object(**self._place(relative))["Body"].read()
+            return self._whole(client, relative).data
+
+    def _whole(self, client: Any, relative: str) -> Object:
+        """Read an object; the client tries requests again, but not answers that break off."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        for left in reversed(range(_READS)):
+            answer = client.get_object(**self._place(relative))
+            try:
+                return Object(answer["Body"].read(), answer["ETag"], _age_s(answer))
+            except (HTTPClientError, IncompleteReadError):
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
 
     def exists(self, relative: str) -> bool:
         return self.size(relative) >= 0 or any(True for _ in self._listed(relative, 1))

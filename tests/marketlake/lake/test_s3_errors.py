@@ -121,6 +121,8 @@ class PlayedS3(BaseHTTPRequestHandler):
 
     region = "eu-west-1"
     encryption: str | None = None
+    content = b"all of it" * 1_000
+    breaks_off = 0
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -135,9 +137,15 @@ class PlayedS3(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
             self.send_header("ETag", '"1"')
+        content = self.content if self.command == "GET" else b""
         self.send_header("x-amz-bucket-region", self.region)
-        self.send_header("Content-Length", "0")
+        self.send_header("Last-Modified", self.date_time_string())
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.command == "GET" and self.breaks_off:
+            type(self).breaks_off -= 1
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
 
     do_HEAD = do_GET = do_PUT = _handle  # noqa: N815
 
@@ -180,6 +188,18 @@ def test_a_bucket_of_another_account(played):
     with pytest.raises(LakeError, match=r"account 999999999999 owns the bucket \(s3.bucket") as e:
         Storage(f"s3a://{a_bucket()}/lake", other).write("x", b"1")
     one_line(e)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(played):
+    storage = Storage(f"s3a://{a_bucket()}/lake")
+    PlayedS3.breaks_off = 3
+    assert storage.read("x") == PlayedS3.content
+    assert PlayedS3.breaks_off == 0
+    PlayedS3.breaks_off = 100
+    with pytest.raises(LakeError, match=r"cannot read s3a://.*/x|does not answer") as e:
+        storage.read("x")
+    one_line(e)
+    PlayedS3.breaks_off = 0
 
 
 def test_encryption_goes_with_what_is_written_by_us_and_by_delta(s3_server, s3_bucket, played):
