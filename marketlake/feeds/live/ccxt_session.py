@@ -114,10 +114,12 @@ class CcxtSession:
             ends: list[asyncio.Future[Any]] = [waiting, lost]
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                # Cancelled where nothing came: what came is given below, or counted by close().
-                if not waiting.done():
-                    waiting.cancel()
+            except asyncio.CancelledError:
+                if not waiting.cancel():
+                    self._ledger.skip(self._venue.name, "after_end")
+                raise
+            if not waiting.done():
+                waiting.cancel()
             if waiting.done() and not waiting.cancelled():
                 yield waiting.result()
 

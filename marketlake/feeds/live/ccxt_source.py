@@ -10,6 +10,7 @@ from typing import Any
 from marketlake.contracts.events import INTERVAL_US, Event
 from marketlake.feeds.live.ccxt_client import load_ccxt, make_exchange, now_us, one_line
 from marketlake.feeds.live.ccxt_session import CcxtSession, Watched
+from marketlake.feeds.live.closing import to_the_end
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.memory import Memory
 from marketlake.feeds.live.ports import Channel, SourceLostError, Subscription
@@ -87,7 +88,7 @@ class CcxtSource:
                 "unreachable", f"{self.venue}: its markets cannot be loaded ({one_line(error)})"
             ) from None
         finally:
-            await exchange.close()
+            await to_the_end(exchange.close())
         self._listings = {
             name: list_instrument(self._place, name, markets) for name in self._instruments
         }
@@ -116,4 +117,4 @@ class CcxtSource:
                 async for event in events:
                     yield event
         finally:
-            await session.close()
+            await to_the_end(session.close())

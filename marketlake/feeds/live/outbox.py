@@ -58,15 +58,14 @@ class Outbox:
 
     async def put(self, event: Event) -> bool:
         """Add an event, waiting for room; False where no more is taken, and it is not."""
-        if self.full:
-            if self._replaced(event):
-                return True
-            await self._room()
+        if self.full and self._replaced(event):
+            return True
+        await self._room(event)
         if self._closed or self.complete:
             self._ledger.skip(event.venue, "after_end")
             return False
         self.taken_in += 1
-        if self.complete:
+        if self.taken_in == self._limit:
             self._on_limit()
         cell = [event]
         self._waiting.append(cell)
@@ -77,10 +76,17 @@ class Outbox:
         await self._notify()
         return True
 
-    async def _room(self) -> None:
+    async def _room(self, event: Event) -> None:
+        """Wait until there is room for an event; given up, it is counted."""
+        if not self.full:
+            return
         started_s = self._clock()
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self.full or self._closed)
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self.full or self._closed)
+        except asyncio.CancelledError:
+            self._ledger.skip(event.venue, "after_end")
+            raise
         self._ledger.blocked_s += self._clock() - started_s
 
     def _replaced(self, event: Event) -> bool:

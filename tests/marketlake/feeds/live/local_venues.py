@@ -13,7 +13,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
@@ -80,9 +80,9 @@ class LocalVenues:
 
     def release(self, name: str) -> None:
         """Let those go on that hold."""
-        self._loop.call_soon_threadsafe(lambda: self._holds[name].set())
+        self._loop.call_soon_threadsafe(self._holds[name].set)
 
-    def __enter__(self) -> LocalVenues:
+    def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._holds: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -90,7 +90,7 @@ def first_session(source: LiveSource, timeout_s: float = 20.0) -> tuple[list[Eve
         try:
             async with asyncio.timeout(timeout_s), aclosing(source.events()) as given:
                 async for event in given:
-                    events.append(event)
+                    events.append(event)  # noqa: PERF401 - kept even where it then raises
         except Exception as error:  # noqa: BLE001 - it is what the test asks for
             return error
         raise AssertionError("the source ended by itself")
