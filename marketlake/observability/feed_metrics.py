@@ -18,7 +18,11 @@ class VenueReadings(Protocol):
     """What is read of a venue as a whole."""
 
     connects: int
-    breaker: Any
+
+    @property
+    def breaker(self) -> Any:
+        """``closed``, ``half_open`` or ``open``."""
+        ...
 
 
 class FeedReadings(Protocol):

@@ -50,6 +50,7 @@ class AlpacaSource:
     """
 
     venue = VENUE
+    part = VENUE
 
     def __init__(
         self,

@@ -66,6 +66,11 @@ class CcxtSource:
         return self._place.name
 
     @property
+    def part(self) -> str:
+        """See :class:`LiveSource`; the ccxt class."""
+        return self._class
+
+    @property
     def subscriptions(self) -> Sequence[Subscription]:
         """See :class:`LiveSource`."""
         return [

@@ -107,9 +107,13 @@ class Feed:
         self._raise_if_all_refuse()
 
     def _raise_if_all_refuse(self) -> None:
-        notes = [self._ledger.venue(source.venue) for source in self._sources]
-        if all(one.refused for one in notes):
-            raise FeedError("; ".join(sorted({one.error for one in notes})))
+        refused = [
+            self._ledger.venue(source.venue)
+            for source in self._sources
+            if source.part in self._ledger.venue(source.venue).refused
+        ]
+        if len(refused) == len(self._sources):
+            raise FeedError("; ".join(sorted({notes.error for notes in refused})))
 
     async def _pump(self) -> None:
         """Publish what waits, batch by batch; each is acknowledged before the next is taken."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from marketlake.contracts.events import TOPICS, Event, EventType
@@ -26,6 +26,9 @@ def channel_of(event: Event) -> Channel:
     return cast("Channel", TOPICS[event_type])
 
 
+_BREAKERS: Final[tuple[BreakerState, ...]] = ("closed", "half_open", "open")
+
+
 @dataclass(slots=True)
 class _ChannelNotes:
     state: ChannelState = "connecting"
@@ -41,19 +44,24 @@ class VenueNotes:
     ----------
     connects, failures : int
         Connections that were opened, and those that were lost or not made.
-    breaker : str
-        State of its circuit breaker.
-    refused : bool
-        It will not be tried again.
+    breakers : dict of str to str
+        State of the circuit breaker of each of its sources.
+    refused : set of str
+        Sources that will not be tried again.
     error : str
         The last failure, in one line; empty where there was none.
     """
 
     connects: int = 0
     failures: int = 0
-    breaker: BreakerState = "closed"
-    refused: bool = False
+    breakers: dict[str, BreakerState] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     error: str = ""
+
+    @property
+    def breaker(self) -> BreakerState:
+        """The worst state of a breaker of the venue."""
+        return max(self.breakers.copy().values(), key=_BREAKERS.index, default="closed")
 
 
 class Ledger:
@@ -137,20 +145,25 @@ class Ledger:
         notes = self._channel(one.venue, one.channel, one.instrument)
         notes.state, notes.reason = "broken" if broken else "degraded", reason
 
-    def lost(self, venue: str, reason: str, error: str) -> None:
-        """Note a failure of a whole venue."""
+    def lost(
+        self,
+        venue: str,
+        reason: str,
+        error: str,
+        subscriptions: Iterable[Subscription] = (),
+        *,
+        broken: bool = False,
+    ) -> None:
+        """Note that a source was lost with its channels; broken where it is left alone now."""
         notes = self.venue(venue)
         notes.failures += 1
         notes.error = error
         self.failures[venue, reason] += 1
-        for (name, _, _), channel in list(self._channels.items()):
-            if name == venue:
-                channel.state, channel.reason = "connecting", error
+        for one in subscriptions:
+            channel = self._channel(one.venue, one.channel, one.instrument)
+            channel.state, channel.reason = "broken" if broken else "connecting", error
 
-    def _state(self, venue: str, channel: Channel, notes: _ChannelNotes) -> ChannelState:
-        overall = self.venue(venue)
-        if overall.refused or overall.breaker == "open":
-            return "broken"
+    def _state(self, channel: Channel, notes: _ChannelNotes) -> ChannelState:
         if (
             notes.state == "live"
             and notes.last_s is not None
@@ -164,7 +177,7 @@ class Ledger:
         found: dict[tuple[str, Channel], Counter[ChannelState]] = {}
         for (venue, channel, _), notes in list(self._channels.items()):
             states = found.setdefault((venue, channel), Counter())
-            states[self._state(venue, channel, notes)] += 1
+            states[self._state(channel, notes)] += 1
         return found
 
     def silent_s(self) -> dict[tuple[str, Channel], float]:
@@ -185,11 +198,9 @@ class Ledger:
         return {venue: self._venue_state(venue, states) for venue, states in seen.items()}
 
     def _venue_state(self, venue: str, states: set[ChannelState]) -> ChannelState:
-        notes = self.venue(venue)
-        if notes.refused or notes.breaker == "open":
-            return "broken"
-        if not states or states == {"connecting"}:
-            return "connecting"
+        if not states:  # its markets could not be loaded yet
+            notes = self.venue(venue)
+            return "broken" if notes.refused or notes.breaker == "open" else "connecting"
         if len(states) == 1:
             return next(iter(states))
         # Quiet beside live is no fault: a market without trades for a while.

@@ -60,6 +60,11 @@ class LiveSource(Protocol):
         ...
 
     @property
+    def part(self) -> str:
+        """What tells it from other sources of its venue."""
+        ...
+
+    @property
     def subscriptions(self) -> Sequence[Subscription]:
         """What it subscribes to; empty before ``prepare``."""
         ...

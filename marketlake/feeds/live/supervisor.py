@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+from marketlake.contracts.errors import MarketlakeError
 from marketlake.contracts.events import Event
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.ports import (
@@ -16,7 +17,7 @@ from marketlake.feeds.live.ports import (
     SourceLostError,
     SourceRefusedError,
 )
-from marketlake.feeds.live.retry import Backoff, CircuitBreaker
+from marketlake.feeds.live.retry import Backoff, BreakerState, CircuitBreaker
 from marketlake.settings.model import FeedSettings
 
 _LOG = logging.getLogger(__name__)
@@ -60,11 +61,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Hand on events until no more is wanted, or the venue refuses for good."""
-        venue = self._source.venue
-        notes = self._ledger.venue(venue)
         while True:
-            notes.breaker = self._breaker.state
-            if notes.breaker == "open":
+            if self._note_breaker() == "open":
                 await self._sleep(self._breaker.wait_s)
                 continue
             started_s = self._clock()
@@ -72,9 +70,7 @@ class Supervisor:
                 if not await self._session():
                     return
             except (SourceRefusedError, FeedError) as error:
-                notes.refused = True
-                self._ledger.lost(venue, "refused", str(error))
-                _LOG.error("venue refused", extra={"venue": venue, "error": str(error)})
+                self._refused(error)
                 return
             except SourceLostError as error:
                 self._failed(error, self._clock() - started_s)
@@ -83,31 +79,46 @@ class Supervisor:
 
     async def _session(self) -> bool:
         """Run one life of the source; False where no more is wanted."""
-        notes = self._ledger.venue(self._source.venue)
-        notes.connects += 1
+        self._ledger.venue(self._source.venue).connects += 1
         async with aclosing(self._source.events()) as events:
             async for event in events:
-                if notes.breaker != "closed":
+                if self._breaker.state != "closed":
                     self._breaker.succeeded()
-                    notes.breaker = self._breaker.state
+                    self._note_breaker()
                 if not await self._deliver(event):
                     return False
         raise SourceLostError("closed", f"{self._source.venue}: the source ended by itself")
+
+    def _note_breaker(self) -> BreakerState:
+        state = self._breaker.state
+        self._ledger.venue(self._source.venue).breakers[self._source.part] = state
+        return state
+
+    def _refused(self, error: MarketlakeError) -> None:
+        venue = self._source.venue
+        self._ledger.venue(venue).refused.add(self._source.part)
+        self._ledger.lost(venue, "refused", str(error), self._source.subscriptions, broken=True)
+        _LOG.error("venue refused", extra={"venue": venue, "error": str(error)})
 
     def _failed(self, error: SourceLostError, lived_s: float) -> None:
         venue = self._source.venue
         if lived_s > self._settings.backoff_max_ms / 1_000:
             self._backoff.reset()
         self._breaker.failed()
-        notes = self._ledger.venue(venue)
-        notes.breaker = self._breaker.state
-        self._ledger.lost(venue, error.reason, str(error))
+        breaker = self._note_breaker()
+        self._ledger.lost(
+            venue,
+            error.reason,
+            str(error),
+            self._source.subscriptions,
+            broken=breaker == "open",
+        )
         _LOG.warning(
             "venue lost",
             extra={
                 "venue": venue,
                 "reason": error.reason,
                 "error": str(error),
-                "breaker": notes.breaker,
+                "breaker": breaker,
             },
         )

@@ -198,9 +198,11 @@ def test_a_channel_goes_through_its_states():
     now[0] = 11.0
     assert ledger.venue_states() == {"okx": "stale"}
     assert ledger.silent_s() == {("okx", "trades"): 11.0}
-    ledger.lost("okx", "closed", "okx: closed")
+    ledger.lost("okx", "closed", "okx: closed", ones)
     assert ledger.venue_states() == {"okx": "connecting"}
-    ledger.venue("okx").breaker = "open"
+    ledger.lost("okx", "closed", "okx: closed", ones[:1], broken=True)
+    assert ledger.venue_states() == {"okx": "degraded"}
+    ledger.lost("okx", "closed", "okx: closed", ones, broken=True)
     assert ledger.venue_states() == {"okx": "broken"}
     assert ledger.as_json()["venues"]["okx"]["error"] == "okx: closed"
 
