@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code: tables, indicators, venues, settings.
+"""Writes the reference pages from the code: tables, indicators, venues, live venues, settings.
 
 ``python docs/generate.py`` writes them, ``--check`` says which are out of date and exits 1.
 """
@@ -26,6 +26,8 @@ from marketlake.contracts.tables import (
     Table,
 )
 from marketlake.contracts.venues import MARKETS, VENUES
+from marketlake.feeds.live.ports import CHANNELS
+from marketlake.feeds.live.venues import LIVE_NAMES, LIVE_VENUES
 from marketlake.settings import model
 from streaming.stages.indicators import table_of
 
@@ -130,6 +132,38 @@ def venues_page() -> str:
     return (
         f"# Venues and fees\n\n{_MADE}\n\n{intro}\n\n{table}\n\n## Funding\n\n{carry}\n\n{rates}\n"
     )
+
+
+_CHECKS: Final = MappingProxyType(
+    {
+        "sequence": "sequence numbers",
+        "checksum": "checksum",
+        "whole": "each message is the whole book",
+        "none": "none: a message that cannot be read costs the connection",
+    }
+)
+
+
+def live_venues_page() -> str:
+    """Write the page of the venues that are watched live."""
+    rows = [
+        [
+            f"`{venue.name}`",
+            ", ".join(market for market in VENUES[venue.name].markets if market in venue.classes),
+            _names(list(dict.fromkeys(venue.classes.values()))),
+            _names([channel for channel in CHANNELS if venue.publishes(channel)]),
+            _CHECKS[venue.book_check],
+            "yes" if venue.trade_ids == "contiguous" else "",
+        ]
+        for venue in LIVE_VENUES.values()
+    ]
+    rows.append(["`alpaca`", "equity", "", "`trades`, `quotes`, `bars`", "", ""])
+    intro = (
+        f"{len(LIVE_NAMES)} venues for `marketlake feed`, {len(LIVE_VENUES)} of them through ccxt. "
+        "What the columns mean, and how a venue is added, stands in [feeds.md](feeds.md)."
+    )
+    head = ["venue", "markets", "ccxt class", "channels", "lost change of a book", "ids in a row"]
+    return f"# Live venues\n\n{_MADE}\n\n{intro}\n\n{_grid(head, rows)}\n"
 
 
 def settings_page() -> str:
@@ -237,6 +271,7 @@ PAGES: Final[MappingProxyType[str, Callable[[], str]]] = MappingProxyType(
         "indicators.md": indicators_page,
         "detectors.md": detectors_page,
         "venues.md": venues_page,
+        "live-venues.md": live_venues_page,
         "settings.md": settings_page,
     }
 )

@@ -215,22 +215,21 @@ class CcxtSession:
         history = self._memory.trades(one.instrument)
         received_us = now_us()
         for raw in trades:
-            if is_off_book(self._venue, raw):
-                self._ledger.skip(one.venue, "off_book_trade")
-                continue
             try:
                 trade = trade_event(self._venue, self._listing(one), raw, received_us)
             except _MALFORMED:
                 self._ledger.skip(one.venue, "malformed")
                 continue
             reason = history.refuse(trade)
-            if reason is not None:
-                self._ledger.skip(one.venue, reason)
-                continue
+            if reason is None and is_off_book(self._venue, raw):
+                reason = "off_book_trade"  # known by now: its id leaves no hole
             if history.missed:
                 self._ledger.gaps[one.venue, "trades"] += 1
                 self._ledger.missed_trades[one.venue] += history.missed
-            await self._give(one, trade)
+            if reason is None:
+                await self._give(one, trade)
+            else:
+                self._ledger.skip(one.venue, reason)
 
     async def _watch_quotes(self, one: Subscription) -> None:
         exchange = self._exchange

@@ -176,6 +176,19 @@ def test_a_trade_without_numbers_is_counted(server, ledger):
     assert ledger.skipped["binance", "malformed"] + ledger.skipped["binance", "unreadable"] == 4
 
 
+def test_what_is_no_execution_against_the_book_is_counted_and_leaves_no_hole(server, ledger):
+    fund = {**binance_trade(2), "X": "INSURANCE_FUND"}
+    sound = [{**binance_trade(n), "X": "MARKET"} for n in (1, 3)]
+    server.play("btcusdt@trade", [sound[0], fund, sound[1], Pause(0.2), CLOSE])
+    source = source_of(
+        settings_for(server, "binance"), ledger, "binance", "BTC-USDT-PERP", "trades"
+    )
+    events, _ = first_session(source)
+    assert ids(events) == [1, 3]
+    assert ledger.skipped["binance", "off_book_trade"] == 1
+    assert ledger.missed_trades["binance"] == 0
+
+
 def test_an_old_trade_is_history_and_no_news(server, ledger):
     server.play("btcusdt@trade", [binance_trade(1), Pause(0.2), CLOSE])
     settings = settings_for(server, "binance", history_ms=60_000)

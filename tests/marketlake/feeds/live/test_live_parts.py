@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from marketlake.contracts.events import Bar, Book, Trade
 from marketlake.feeds.live.ledger import Ledger
@@ -16,6 +18,7 @@ from marketlake.feeds.live.outbox import Outbox
 from marketlake.feeds.live.plan import parse_channels, parse_instruments, parse_venues
 from marketlake.feeds.live.ports import FeedError, Subscription
 from marketlake.feeds.live.retry import Backoff, CircuitBreaker
+from marketlake.observability.feed_metrics import FeedMetrics
 
 MINUTE_US = 60_000_000
 
@@ -70,6 +73,7 @@ def test_trades_from_before_the_feed_are_history():
     assert history.missed == 0
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 30), max_size=80), st.lists(st.integers(0, 80), max_size=5))
 def test_no_trade_is_given_twice_or_lost_however_connections_break(numbers, breaks):
     history = TradeHistory(1_000, contiguous=True, begin_us=0)
@@ -242,3 +246,32 @@ def test_what_cannot_be_meant_is_one_line(call, message):
     with pytest.raises(FeedError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# ---- metrics -------------------------------------------------------------------------------
+
+
+def test_metrics_say_what_the_ledger_knows_and_the_page_lists_them_all():
+    ledger = Ledger(15)
+    ledger.venue("okx").connects = 2
+    ledger.venue("okx").breakers["okx"] = "half_open"
+    ledger.handed_on(trade(1))
+    ledger.skip("okx", "repeat", 3)
+    registry = CollectorRegistry()
+    FeedMetrics(registry, ledger)
+
+    def value(name, **labels):
+        return registry.get_sample_value(f"marketlake_feed_{name}", labels)
+
+    assert value("connects_total", venue="okx") == 2
+    assert value("breaker_state", venue="okx") == 1
+    assert value("events_total", venue="okx", channel="trades") == 1
+    assert value("skipped_total", venue="okx", reason="repeat") == 3
+    assert value("channel_instruments", venue="okx", channel="trades", state="live") == 1
+    assert value("channel_instruments", venue="okx", channel="trades", state="broken") == 0
+    page = (Path(__file__).parents[4] / "docs" / "feeds.md").read_text("utf-8")
+    names = [
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in registry.collect()
+    ]
+    assert [name for name in names if f"| `{name}` |" not in page] == []
