@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from marketlake.feeds.live.plan import (
     parse_venues,
 )
 from marketlake.feeds.live.ports import FeedError, LiveSource
-from marketlake.feeds.publish import parse_target
+from marketlake.feeds.publish import Publisher, parse_target
 from marketlake.feeds.publishers import open_publisher
 from marketlake.observability.feed_metrics import FeedMetrics
 from marketlake.observability.logs import configure_logs
@@ -87,9 +88,9 @@ def feed_command(
             view.subscriptions(sources)
             return
         assert target is not None  # parse_target refuses an empty one
-        publisher = open_publisher(target, partitions)
-        feed = Feed(sources, publisher, settings.feed, ledger, max_events)
-        asyncio.run(_run(feed, sources, ledger, settings, view, duration))
+        feed = Feed(sources, settings.feed, ledger, max_events)
+        open_target = partial(open_publisher, target, partitions)
+        asyncio.run(_run(feed, open_target, sources, ledger, settings, view, duration))
     if not json_output:
         typer.echo(summary_line(ledger, target.uri))
 
@@ -103,6 +104,7 @@ async def _resolve(sources: Sequence[LiveSource], ledger: Ledger) -> None:
 
 async def _run(
     feed: Feed,
+    open_target: Callable[[], Publisher],
     sources: Sequence[LiveSource],
     ledger: Ledger,
     settings: Settings,
@@ -122,6 +124,7 @@ async def _run(
         await preparing
     except asyncio.CancelledError:
         return
+    publisher = await asyncio.to_thread(open_target)
     registry = CollectorRegistry()
     FeedMetrics(registry, ledger)
     observed = settings.observability
@@ -132,7 +135,7 @@ async def _run(
         with view:
             watching = asyncio.create_task(view.run())
             try:
-                await feed.run()
+                await feed.run(publisher)
             finally:
                 watching.cancel()
     finally:

@@ -23,8 +23,10 @@ from marketlake.settings.model import FeedSettings
 INSTALL: Final = (
     "live feeds need ccxt, which is not installed; type: pip install 'marketlake[live]'"
 )
-_TRADES_KEPT: Final = 10_000
-"""Trades of a symbol that ccxt may hold between two looks: what one burst of the socket brings."""
+TRADES_KEPT: Final = 100_000
+"""Trades of a symbol that ccxt may hold between two looks: more than one read of a socket brings,
+which it parses at a stretch. They are taken out at each look."""
+_HELD_UP_S: Final = 0.005
 
 
 def load_ccxt() -> Any:
@@ -53,8 +55,8 @@ class Taps:
         Messages that changed a book or a quote since it was taken last, by (what, symbol).
     book_symbols : set of str
         Symbols whose book is watched.
-    open_gate : asyncio.Event
-        While it is not set, no connection is read: their senders are held up by TCP.
+    held_up : callable
+        While it gives True, no connection is read: their senders are held up by TCP.
     """
 
     def __init__(self, venue: LiveVenue, ledger: Ledger, clock: Callable[[], float]) -> None:
@@ -62,8 +64,7 @@ class Taps:
         self.lost: asyncio.Future[SourceLostError] = asyncio.get_running_loop().create_future()
         self.updates: Counter[tuple[str, str]] = Counter()
         self.book_symbols: set[str] = set()
-        self.open_gate = asyncio.Event()
-        self.open_gate.set()
+        self.held_up: Callable[[], bool] = lambda: False
         self.last_message_s: dict[str, float] = {}
         self._ledger = ledger
         self._clock = clock
@@ -94,7 +95,8 @@ class Taps:
             self._message(client.url, lambda: handle_text(data))
 
         async def tapped_receive() -> Any:
-            await self.open_gate.wait()
+            while self.held_up():
+                await asyncio.sleep(_HELD_UP_S)
             return await receive()
 
         def tapped_resolve(result: Any, message_hash: Any = None) -> Any:
@@ -210,7 +212,7 @@ def make_exchange(
             "enableRateLimit": True,
             "timeout": settings.connect_timeout_ms,
             "newUpdates": True,
-            "options": {**venue.options, "tradesLimit": _TRADES_KEPT},
+            "options": {**venue.options, "tradesLimit": TRADES_KEPT},
             "streaming": {"connectionTimeout": settings.connect_timeout_ms},
         }
     )

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from marketlake.contracts.events import Event
-from marketlake.feeds.live.ccxt_client import Taps, load_ccxt, make_exchange, now_us, one_line
+from marketlake.feeds.live.ccxt_client import (
+    TRADES_KEPT,
+    Taps,
+    load_ccxt,
+    make_exchange,
+    now_us,
+    one_line,
+)
 from marketlake.feeds.live.ccxt_events import (
     bar_event,
     book_event,
@@ -78,11 +85,13 @@ class CcxtSession:
         self._queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
         self._tasks: list[asyncio.Task[None]] = []
         self._spoke_s: dict[Subscription, float] = {}
+        self._taken = 0
         self._crossed: Counter[Subscription] = Counter()
         self._given_up: set[Subscription] = set()
         self._errors = load_ccxt()
         self._exchange = make_exchange(watched.ccxt_class, self._venue, settings, self._taps)
         self._exchange.set_markets_from_exchange(watched.loaded)
+        self._taps.held_up = self._held_up
         self._watch = {
             "trades": self._watch_trades,
             "quotes": self._watch_quotes,
@@ -106,8 +115,6 @@ class CcxtSession:
         while True:
             while not self._queue.empty():
                 yield self._queue.get_nowait()
-                if self._queue.qsize() <= _QUEUE // 2:
-                    self._taps.open_gate.set()
             if lost.done():
                 raise lost.result()
             waiting = asyncio.ensure_future(self._queue.get())
@@ -130,15 +137,17 @@ class CcxtSession:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if not self._queue.empty():
             self._ledger.skip(self._venue.name, "after_end", self._queue.qsize())
-        self._taps.open_gate.set()
         with suppress(Exception):
             await self._exchange.close()
 
     async def _give(self, one: Subscription, event: Event) -> None:
         self._spoke_s[one] = time.monotonic()
-        if self._queue.full():
-            self._taps.open_gate.clear()
         await self._queue.put(event)
+
+    def _held_up(self) -> bool:
+        """Say whether more waits here than is to be read: in the queue, with ccxt, in between."""
+        cached = sum(len(trades) for trades in self._exchange.trades.values())
+        return self._queue.qsize() + self._taken + cached >= _QUEUE
 
     # ---- channels ---------------------------------------------------------------------------
 
@@ -209,12 +218,17 @@ class CcxtSession:
             # What came since the watch woke, too; taken out, so that it is seen once.
             trades = list(held)
             held.clear()
+            if len(trades) >= TRADES_KEPT:
+                self._ledger.gaps[one.venue, one.channel] += 1
+                self._ledger.skip(one.venue, "overrun")
             await self._give_trades(one, trades)
 
     async def _give_trades(self, one: Subscription, trades: Sequence[Mapping[str, Any]]) -> None:
         history = self._memory.trades(one.instrument)
         received_us = now_us()
+        self._taken += len(trades)
         for raw in trades:
+            self._taken -= 1
             try:
                 trade = trade_event(self._venue, self._listing(one), raw, received_us)
             except _MALFORMED:
@@ -297,9 +311,12 @@ class CcxtSession:
         channel_s = self._settings.channel_silence_ms / 1_000
         while True:
             await asyncio.sleep(min(_LOOK_S, silence_s / 4))
-            if not self._taps.open_gate.is_set():
-                continue
             now_s = time.monotonic()
+            if self._held_up():
+                # The silence is ours.
+                self._taps.last_message_s.update(dict.fromkeys(self._taps.last_message_s, now_s))
+                self._spoke_s.update(dict.fromkeys(self._spoke_s, now_s))
+                continue
             for url, spoke_s in self._taps.last_message_s.items():
                 if now_s - spoke_s > silence_s:
                     self._taps.end("silent", f"no message for {silence_s:g} s from {url}")

@@ -53,13 +53,11 @@ class Feed:
     def __init__(
         self,
         sources: Sequence[LiveSource],
-        publisher: Publisher,
         settings: FeedSettings,
         ledger: Ledger,
         max_events: int | None = None,
     ) -> None:
         self._sources = sources
-        self._publisher = publisher
         self._settings = settings
         self._ledger = ledger
         self._stopping = asyncio.Event()
@@ -69,8 +67,13 @@ class Feed:
         """Ask it to end: sockets are closed, and what was taken in is published."""
         self._stopping.set()
 
-    async def run(self) -> None:
+    async def run(self, publisher: Publisher) -> None:
         """Run until stopped; on return everything taken in is acknowledged.
+
+        Parameters
+        ----------
+        publisher : Publisher
+            Used by a thread of its own, and closed at the end.
 
         Raises
         ------
@@ -79,7 +82,7 @@ class Feed:
         PublishError
             The target failed; what was not acknowledged is lost to it.
         """
-        pump = asyncio.create_task(self._pump())
+        pump = asyncio.create_task(self._pump(publisher))
         supervisors = [
             asyncio.create_task(
                 Supervisor(source, self._outbox.put, self._settings, self._ledger).run()
@@ -115,17 +118,16 @@ class Feed:
         if len(refused) == len(self._sources):
             raise FeedError("; ".join(sorted({notes.error for notes in refused})))
 
-    async def _pump(self) -> None:
+    async def _pump(self, publisher: Publisher) -> None:
         """Publish what waits, batch by batch; each is acknowledged before the next is taken."""
         while batch := await self._outbox.take(self._settings.batch_events):
-            await asyncio.to_thread(self._publish, batch)
+            await asyncio.to_thread(_publish, publisher, batch)
             self._ledger.published.update(counts_by_channel(batch))
-        await asyncio.to_thread(self._publisher.close)
+        await asyncio.to_thread(publisher.close)
 
-    def _publish(self, batch: list[Event]) -> None:
-        for event in batch:
-            event_type: EventType = event.__struct_config__.tag  # type: ignore[assignment]
-            self._publisher.publish(
-                event_type, event.instrument.encode(), encode(event), event.event_time_us
-            )
-        self._publisher.flush()
+
+def _publish(publisher: Publisher, batch: list[Event]) -> None:
+    for event in batch:
+        event_type: EventType = event.__struct_config__.tag  # type: ignore[assignment]
+        publisher.publish(event_type, event.instrument.encode(), encode(event), event.event_time_us)
+    publisher.flush()

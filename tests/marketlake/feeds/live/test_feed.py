@@ -54,24 +54,25 @@ def server():
 
 def run_feed(sources, publisher, settings, ledger, max_events=None, duration_s=20.0):
     async def run():
-        feed = Feed(sources, publisher, settings, ledger, max_events)
+        feed = Feed(sources, settings, ledger, max_events)
         asyncio.get_running_loop().call_later(duration_s, feed.stop)
         await prepare_all(sources, ledger)
-        await feed.run()
+        await feed.run(publisher)
 
     asyncio.run(run())
 
 
 def test_a_slow_target_loses_nothing_and_stops_the_reading(server):
-    count = 6_000
+    count = 20_000  # more than ccxt would keep, if it were left to read on
     server.play("btcusdt@trade", [binance_trade(n) for n in range(1, count + 1)])
-    settings = settings_for(server, "binance", queue_events=50, batch_events=200)
+    settings = settings_for(server, "binance", queue_events=50, batch_events=1_000)
     ledger, target = Ledger(15), Collected(flush_s=0.02)
     sources = make_sources({"binance": ("BTC-USDT",)}, ("trades",), settings, ledger, None)
     run_feed(sources, target, settings, ledger, max_events=count, duration_s=60)
     numbers = [int(msgspec.json.decode(value)["trade_id"]) for _, _, value, _ in target.messages]
     assert numbers == list(range(1, count + 1))
     assert ledger.published == {"trades": count}
+    assert ledger.missed_trades.total() == 0
     assert ledger.blocked_s > 0.5
     assert target.closed
     assert {(kind, key) for kind, key, _, _ in target.messages} == {("trade", b"BTC-USDT")}
