@@ -92,7 +92,7 @@ class FeedView:
 
 
 def health_table(ledger: Ledger) -> Table:
-    """Make the table: a row a venue and channel."""
+    """Make the table: a row a venue and channel, and one for each venue that ever failed."""
     table = Table(title="live feeds", title_justify="left")
     for name in ("venue", "channel", "state"):
         table.add_column(name)
@@ -113,9 +113,12 @@ def health_table(ledger: Ledger) -> Table:
             f"{ledger.gaps[venue, channel]:,}",
             "" if quiet_s is None else f"{quiet_s:.0f} s",
         )
+    states_of = ledger.venue_states()
     for venue, notes in sorted(ledger.venues.items()):
         if notes.error:
-            table.add_row(venue, "", f"{notes.failures} failures", "", "", "", "")
+            state = states_of[venue]
+            failures = f"[{_COLOURS[state]}]{state}[/], {notes.failures} failures"
+            table.add_row(venue, "all", failures, "", "", "", "")
     table.caption = (
         f"{ledger.published.total():,} published, {ledger.waiting:,} waiting,"
         f" blocked {ledger.blocked_s:.1f} s"

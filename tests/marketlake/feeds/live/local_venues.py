@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from aiohttp import WSMsgType, web
+import pytest
 
+web = pytest.importorskip("aiohttp.web")
+WSMsgType = web.WSMsgType
 DROP = "drop: cut the connection without a word"
 CLOSE = "close: end the connection as the protocol asks"
 

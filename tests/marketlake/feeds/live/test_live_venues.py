@@ -9,7 +9,9 @@ import pytest
 from marketlake.contracts.venues import VENUES
 from marketlake.feeds.live.book_checks import OWN_CHECKS
 from marketlake.feeds.live.ccxt_client import make_exchange, through_gateway
-from marketlake.feeds.live.ports import FeedError
+from marketlake.feeds.live.ledger import Ledger
+from marketlake.feeds.live.plan import make_sources
+from marketlake.feeds.live.ports import CHANNELS, FeedError
 from marketlake.feeds.live.symbols import Listing, instrument_of, list_instrument
 from marketlake.feeds.live.venues import EQUITY_VENUES, LIVE_NAMES, LIVE_VENUES
 from marketlake.settings.model import FeedSettings
@@ -66,6 +68,47 @@ def test_ccxt_has_what_the_table_says(name, ccxt_class):
     # Our options are added to the class's own, which stay.
     base = getattr(ccxt_pro, ccxt_class)().options
     assert set(base) <= set(options)
+
+
+def test_every_venue_is_planned_for_each_of_its_markets():
+    instruments = {"spot": "BTC-USDT", "perp": "BTC-USDT-PERP", "fx": "EUR-USD"}
+    wanted = {
+        name: tuple(i for market, i in instruments.items() if VENUES[name].has(market))
+        for name in LIVE_VENUES
+    }
+    sources = make_sources(wanted, CHANNELS, FeedSettings(), Ledger(15), None)
+    planned = {(source.venue, source.part) for source in sources}
+    expected = {
+        (name, LIVE_VENUES[name].classes[market])
+        for name in LIVE_VENUES
+        for market in instruments
+        if VENUES[name].has(market)
+    }
+    assert planned == expected
+    assert {name for name, _ in planned} == set(LIVE_VENUES)
+
+
+def test_a_change_of_deribit_must_name_the_one_before():
+    def change(number, before=None, name="BTC-PERPETUAL"):
+        data = {"instrument_name": name, "change_id": number}
+        data |= {} if before is None else {"prev_change_id": before}
+        return {"params": {"channel": f"book.{name}.100ms", "data": data}}
+
+    check = OWN_CHECKS["deribit"]()
+    sent = [
+        change(10),  # a snapshot
+        change(12, 10),
+        change(5, name="ETH-PERPETUAL"),
+        change(15, 12),
+        change(20, 18),  # what led to 18 is missing
+        change(30),  # another snapshot
+        change(31, 30),
+    ]
+    lines = [check.wrong(None, message) for message in sent]
+    assert lines == [
+        None, None, None, None,
+        "the book of BTC-PERPETUAL lacks the changes between 15 and 18", None, None,
+    ]  # fmt: skip
 
 
 def test_own_checks_are_of_classes_in_use():
