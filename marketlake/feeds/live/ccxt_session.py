@@ -27,7 +27,7 @@ from marketlake.feeds.live.ccxt_events import (
     trade_event,
 )
 from marketlake.feeds.live.ledger import Ledger
-from marketlake.feeds.live.memory import Memory
+from marketlake.feeds.live.memory import Memory, TradeHistory
 from marketlake.feeds.live.ports import Subscription
 from marketlake.feeds.live.symbols import Listing
 from marketlake.feeds.live.venues import LiveVenue
@@ -111,14 +111,15 @@ class CcxtSession:
             asyncio.create_task(self._subscribe()),
             asyncio.create_task(self._listen_for_silence()),
         ]
-        lost = self._taps.lost
+        ended = asyncio.create_task(self._ended())
+        self._tasks.append(ended)
         while True:
             while not self._queue.empty():
                 yield self._queue.get_nowait()
-            if lost.done():
-                raise lost.result()
+            if ended.done():
+                raise self._taps.lost.result()
             waiting = asyncio.ensure_future(self._queue.get())
-            ends: list[asyncio.Future[Any]] = [waiting, lost]
+            ends: list[asyncio.Future[Any]] = [waiting, ended]
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
@@ -130,13 +131,26 @@ class CcxtSession:
             if waiting.done() and not waiting.cancelled():
                 yield waiting.result()
 
+    async def _ended(self) -> None:
+        """Wait until the session is lost, and until the trades that came before are in the queue.
+
+        A burst and the end of its connection may be read at one stretch.
+        """
+        await asyncio.wait([self._taps.lost])
+        for one in self._watched.subscriptions:
+            if one.channel == "trades":
+                await self._give_held(one)
+        while self._taken:
+            await asyncio.sleep(0)
+
     async def close(self) -> None:
         """Close the connections and end what runs; what was not given any more is counted."""
+        left = self._waiting()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not self._queue.empty():
-            self._ledger.skip(self._venue.name, "after_end", self._queue.qsize())
+        if left:
+            self._ledger.skip(self._venue.name, "after_end", left)
         with suppress(Exception):
             await self._exchange.close()
 
@@ -145,9 +159,12 @@ class CcxtSession:
         await self._queue.put(event)
 
     def _held_up(self) -> bool:
-        """Say whether more waits here than is to be read: in the queue, with ccxt, in between."""
+        return self._waiting() >= _QUEUE
+
+    def _waiting(self) -> int:
+        """Count what came and was not given yet: in the queue, with ccxt, in between."""
         cached = sum(len(trades) for trades in self._exchange.trades.values())
-        return self._queue.qsize() + self._taken + cached >= _QUEUE
+        return self._queue.qsize() + self._taken + cached
 
     # ---- channels ---------------------------------------------------------------------------
 
@@ -211,11 +228,15 @@ class CcxtSession:
 
     async def _watch_trades(self, one: Subscription) -> None:
         trades: Sequence[Mapping[str, Any]] = await self._exchange.watch_trades(one.symbol)
-        held = self._exchange.trades.get(one.symbol)
-        if held is None:
+        if one.symbol in self._exchange.trades:
+            await self._give_held(one)
+        else:
             await self._give_trades(one, trades)
+
+    async def _give_held(self, one: Subscription) -> None:
+        """Give all trades that ccxt holds, taking them out: each is seen once."""
+        held = self._exchange.trades.get(one.symbol)
         while held:
-            # What came since the watch woke, too; taken out, so that it is seen once.
             trades = list(held)
             held.clear()
             if len(trades) >= TRADES_KEPT:
@@ -228,22 +249,30 @@ class CcxtSession:
         received_us = now_us()
         self._taken += len(trades)
         for raw in trades:
-            self._taken -= 1
-            try:
-                trade = trade_event(self._venue, self._listing(one), raw, received_us)
-            except _MALFORMED:
-                self._ledger.skip(one.venue, "malformed")
-                continue
-            reason = history.refuse(trade)
-            if reason is None and is_off_book(self._venue, raw):
-                reason = "off_book_trade"  # known by now: its id leaves no hole
-            if history.missed:
-                self._ledger.gaps[one.venue, "trades"] += 1
-                self._ledger.missed_trades[one.venue] += history.missed
-            if reason is None:
+            trade = self._admitted(one, history, raw, received_us)
+            if trade is not None:
                 await self._give(one, trade)
-            else:
-                self._ledger.skip(one.venue, reason)
+            self._taken -= 1
+
+    def _admitted(
+        self, one: Subscription, history: TradeHistory, raw: Mapping[str, Any], received_us: int
+    ) -> Event | None:
+        """Make a trade, unless there is a reason against it, which is counted."""
+        try:
+            trade = trade_event(self._venue, self._listing(one), raw, received_us)
+        except _MALFORMED:
+            self._ledger.skip(one.venue, "malformed")
+            return None
+        reason = history.refuse(trade)
+        if reason is None and is_off_book(self._venue, raw):
+            reason = "off_book_trade"  # known by now: its id leaves no hole
+        if history.missed:
+            self._ledger.gaps[one.venue, "trades"] += 1
+            self._ledger.missed_trades[one.venue] += history.missed
+        if reason is None:
+            return trade
+        self._ledger.skip(one.venue, reason)
+        return None
 
     async def _watch_quotes(self, one: Subscription) -> None:
         exchange = self._exchange

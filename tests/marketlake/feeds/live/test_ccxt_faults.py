@@ -85,6 +85,16 @@ def test_a_lost_connection_is_made_again_and_nothing_is_given_twice(server, ledg
     assert ledger.missed_trades["binance"] == 0
 
 
+def test_a_burst_right_before_the_end_of_a_connection_is_given(server, ledger):
+    burst = [binance_trade(n) for n in range(1, 3_001)]
+    server.play("btcusdt@trade", [*burst, CLOSE], [binance_trade(3_001)])
+    settings = settings_for(server, "binance")
+    source = source_of(settings, ledger, "binance", "BTC-USDT", "trades")
+    events = supervise(source, settings, ledger, lambda found: len(found) >= 3_001)
+    assert ids(events) == list(range(1, 3_002))
+    assert ledger.missed_trades["binance"] == 0
+
+
 def test_trades_missed_while_away_are_counted(server, ledger):
     server.play(
         "btcusdt@trade",
