@@ -54,6 +54,7 @@ class FaultyKinesis:
     def __init__(self, upstream: str, faults: Faults) -> None:
         self._upstream, self.faults = upstream, faults
         self.before: Callable[[str, Body], None] = lambda _action, _body: None
+        """Sees the body of each request, and may change it."""
 
     def __enter__(self) -> Self:
         proxy = self
@@ -93,6 +94,7 @@ class FaultyKinesis:
             return self._forward(headers, raw)
         body = json.loads(raw)
         self.before(action, body)
+        raw = json.dumps(body).encode()
         if self.faults.happens("broken"):
             return _error(500, "InternalFailure")
         if self.faults.happens("throttled"):

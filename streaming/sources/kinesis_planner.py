@@ -29,6 +29,7 @@ _LIST_EVERY_S: Final = 30.0
 _PROBES: Final = 16
 """Shards that are looked at at once."""
 _SEEN_EVERY_S: Final = 900.0
+_DRAIN_MARGIN_MS: Final = 5_000
 
 
 def list_streams(access: KinesisAccess, streams: Collection[str]) -> dict[str, ListedStream]:
@@ -184,8 +185,9 @@ class KinesisPlanner:
         self._listed = list_streams(self._access, self._streams)
         self._listed_s = time.monotonic()
         if self._drain and not self._drain_to_ms and self._listed:
-            # The answer's time is cut to the second: what is there now, came before that.
-            self._drain_to_ms = 1_000 + max(s.listed_ms for s in self._listed.values())
+            # Arrivals are approximate, and the answer's time is cut to the second.
+            latest_ms = max(stream.listed_ms for stream in self._listed.values())
+            self._drain_to_ms = latest_ms + _DRAIN_MARGIN_MS
 
     def _probe(
         self, now: Plan, names: Collection[ShardName], more: set[ShardName]
@@ -219,12 +221,14 @@ class KinesisPlanner:
         return known[1]
 
     def _is_drained(self, name: ShardName, answer: Answer) -> bool:
-        if answer.records:
-            return arrival_ms(answer.records[0]) >= self._drain_to_ms
         stream, shard = name
         listed = self._listed[stream].shards.get(shard) if stream in self._listed else None
-        # A closed shard is read until that is recorded: its children wait for it.
-        return answer.behind_ms == 0 and not answer.closed and not (listed and listed.closed)
+        if answer.closed or (listed and listed.closed):
+            # Read until it is recorded that it has ended: its children wait for that.
+            return False
+        if answer.records:
+            return arrival_ms(answer.records[0]) >= self._drain_to_ms
+        return answer.behind_ms == 0
 
     def _all_drained(self, now: Plan) -> bool:
         return all(

@@ -14,18 +14,14 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.sessions import job_session
 from streaming.runner import StreamRunner
-from streaming.sources.kafka import KafkaSource
+from streaming.sources.open_source import open_source
 
 
 def main() -> None:
     source, lake, offsets, point, count = sys.argv[1:6]
     settings = load_settings(stream={"max_offsets_per_batch": int(offsets)})
-    runner = StreamRunner(
-        job_session("marketlake crash test", Storage(lake)),
-        KafkaSource.parse(source),
-        lake,
-        settings,
-    )
+    spark = job_session("marketlake crash test", Storage(lake))
+    runner = StreamRunner(spark, open_source(source, settings), lake, settings)
     left = [int(count)]
 
     def crash(passed: str) -> None:
