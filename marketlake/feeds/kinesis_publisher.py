@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from marketlake.contracts.events import DEFAULT_TOPIC_PREFIX, TOPICS, EventType, topic_of
@@ -31,6 +32,10 @@ _AGGREGATED_BYTES: Final = 50 << 10
 """As large as the Kinesis Producer Library makes its records by default."""
 _QUEUED_EVENTS: Final = 50_000
 _QUEUED_BYTES: Final = 32 << 20
+_ROUND_EVENTS: Final = 2_000
+_ROUND_US: Final = 1_000_000
+"""Events of one round, and how far apart their times may lie: the stream finds quotes too late that
+come 10 s after others."""
 _CREATION_PATIENCE_S: Final = 120.0
 
 
@@ -47,24 +52,38 @@ class _Record:
         return len(self.key.encode()) + len(self.data)
 
 
+@dataclass(frozen=True)
+class _Event:
+    key: str
+    value: bytes
+    time_us: int
+
+
 @dataclass
 class _Queue:
-    """Events of one stream that are not acknowledged, by key and in order."""
+    """Events of one stream that are not acknowledged, in the order in which they came.
 
-    keys: dict[str, deque[bytes]] = field(default_factory=dict)
+    They go in rounds: a round is sent and acknowledged before the next begins, so that instruments
+    cannot run away from each other: a reader of the shard would find the slower ones too late.
+    """
+
+    waiting: deque[_Event] = field(default_factory=deque)
+    round: dict[str, deque[bytes]] = field(default_factory=dict)
     events: int = 0
     size_bytes: int = 0
 
-    def add(self, key: str, value: bytes) -> None:
-        self.keys.setdefault(key, deque()).append(value)
+    def add(self, event: _Event) -> None:
+        self.waiting.append(event)
         self.events += 1
-        self.size_bytes += len(value)
+        self.size_bytes += len(event.value)
 
     def take(self, *, several: bool) -> list[_Record]:
-        """Give what one call may send: at most one record a key, the longest waiting key first."""
+        """Give what one call may send: at most one record a key."""
+        if not self.round:
+            self._begin_round()
         records: list[_Record] = []
         left = _CALL_BYTES
-        for key in list(self.keys)[:_CALL_RECORDS]:
+        for key in list(self.round)[:_CALL_RECORDS]:
             record = self._next(key, several=several)
             if record.size_bytes > left:
                 break
@@ -72,27 +91,37 @@ class _Queue:
             records.append(record)
         return records
 
+    def _begin_round(self) -> None:
+        first_us = last_us = self.waiting[0].time_us
+        for _ in range(min(_ROUND_EVENTS, len(self.waiting))):
+            time_us = self.waiting[0].time_us
+            first_us, last_us = min(first_us, time_us), max(last_us, time_us)
+            if last_us - first_us > _ROUND_US:
+                break
+            event = self.waiting.popleft()
+            self.round.setdefault(event.key, deque()).append(event.value)
+
     def _next(self, key: str, *, several: bool) -> _Record:
-        waiting = self.keys[key]
+        waiting = self.round[key]
         values = [waiting[0]]
         if several:
             size = aggregated_bytes(len(values[0]))
-            for position in range(1, len(waiting)):
-                size += aggregated_bytes(len(waiting[position]))
+            for value in islice(waiting, 1, None):
+                size += aggregated_bytes(len(value))
                 if size > _AGGREGATED_BYTES:
                     break
-                values.append(waiting[position])
+                values.append(value)
         return _Record(key, values, values[0] if len(values) == 1 else aggregate(key, values))
 
     def done(self, record: _Record) -> None:
         """Take out what was acknowledged; the key's next events wait behind the other keys."""
-        waiting = self.keys.pop(record.key)
+        waiting = self.round.pop(record.key)
         for value in record.values:
             waiting.popleft()
             self.events -= 1
             self.size_bytes -= len(value)
         if waiting:
-            self.keys[record.key] = waiting
+            self.round[record.key] = waiting
 
 
 class _Sender(threading.Thread):
@@ -111,12 +140,12 @@ class _Sender(threading.Thread):
         self.failure: PublishError | None = None
         self.start()
 
-    def add(self, key: str, value: bytes) -> None:
+    def add(self, event: _Event) -> None:
         """Queue an event; waits while the queue is full."""
         with self._changed:
             while self.failure is None and self._full():
                 self._changed.wait()
-            self._queue.add(key, value)
+            self._queue.add(event)
             self._changed.notify_all()
 
     def _full(self) -> bool:
@@ -202,7 +231,8 @@ class KinesisPublisher:
 
     The order of a key's events is kept: PutRecords may take a later record and refuse an earlier
     one of the same call, so a call holds at most one record a key, and the next of that key is sent
-    when it was acknowledged. What is refused is sent again, with pauses that grow and vary. A call
+    when it was acknowledged. Events of different keys stay within a second of each other, by their
+    own times. What is refused is sent again, with pauses that grow and vary. A call
     without an answer may have been taken: its events then come twice, in order, and the pipeline
     counts the second as a duplicate.
 
@@ -279,13 +309,7 @@ class KinesisPublisher:
         except AWS_ERRORS as error:
             raise PublishError(self._access.explain(error, stream)) from None
 
-    def publish(
-        self,
-        event_type: EventType,
-        key: bytes,
-        value: bytes,
-        timestamp_us: int,  # noqa: ARG002 - Kinesis stamps records by its own clock
-    ) -> None:
+    def publish(self, event_type: EventType, key: bytes, value: bytes, timestamp_us: int) -> None:
         """See :class:`marketlake.feeds.publish.Publisher`; blocks while much is queued."""
         sender = self._senders[event_type]
         if len(key) + len(value) > _RECORD_BYTES:
@@ -293,7 +317,7 @@ class KinesisPublisher:
                 f"an event of {len(value):,} bytes is too large for stream {sender.stream}: "
                 f"Kinesis takes {_RECORD_BYTES:,}"
             )
-        sender.add(key.decode(), value)
+        sender.add(_Event(key.decode(), value, timestamp_us))
         if sender.failure is not None:
             raise sender.failure
 

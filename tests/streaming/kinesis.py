@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pyspark.sql import SparkSession
 
 from marketlake.feeds.kinesis_publisher import KinesisPublisher
@@ -20,6 +21,10 @@ QUICK = {"pause_ms": 0, "poll_ms": 20, "give_up_s": 20}
 """Servers on this machine have no limit a shard."""
 
 
+class _Timed(msgspec.Struct):
+    event_time_us: int
+
+
 def new_streams(url: str, shards: int = 1) -> str:
     """Create the streams of a new prefix."""
     prefix = f"t{uuid.uuid4().hex[:12]}"
@@ -31,7 +36,8 @@ def send(url: str, prefix: str, messages: Iterable[Message], *, aggregate: bool 
     """Publish messages, in the order of their keys."""
     publisher = KinesisPublisher(access_to(url), prefix, aggregate=aggregate)
     for event_type, key, value in messages:
-        publisher.publish(event_type, key or b"none", value, 0)
+        time_us = msgspec.json.decode(value, type=_Timed).event_time_us
+        publisher.publish(event_type, key or b"none", value, time_us)
     publisher.close()
 
 

@@ -79,6 +79,22 @@ def test_what_was_taken_without_an_answer_comes_twice_but_in_order(moto: str):
         assert found[key] == sorted(found[key])
 
 
+def test_instruments_stay_within_a_second_of_each_other(moto: str):
+    prefix = f"p{uuid.uuid4().hex[:10]}"
+    client = access_to(moto).client()
+    create_streams(client, prefix)
+    publisher = KinesisPublisher(access_to(moto), prefix, aggregate=True)
+    for ms in range(0, 20_000, 10):
+        key = b"RARE" if ms % 1_000 == 500 else b"OFTEN"
+        publisher.publish("trade", key, str(ms).encode(), ms * 1_000)
+    publisher.close()
+    latest = 0
+    for record in records_of(client, topic_of("trade", prefix)):
+        for _, data in deaggregate(record["PartitionKey"], record["Data"]):
+            assert int(data) >= latest - 1_000
+            latest = max(latest, int(data))
+
+
 def test_a_call_holds_no_more_than_kinesis_takes(moto: str):
     sizes: list[tuple[int, int, int]] = []
     with FaultyKinesis(moto, Faults()) as faulty:

@@ -385,12 +385,13 @@ def test_drain_reads_what_was_there_while_producers_go_on(moto: str, tmp_path):
     writer = Writer(moto, stream, Random(1))
     writer.put(50)
     there = writer.count
-    driver = driver_of(moto, stream, tmp_path, Random(1), max_records_per_shard=5)
+    driver = driver_of(moto, stream, tmp_path, Random(1), max_records_per_shard=9)
     driver.restart(drain="true")
     steps = 0
     while driver.step():
         steps += 1
-        writer.put(6)
+        writer.put(1)
+        time.sleep(0.05)
         assert steps < 500
     assert len(driver.rows()) >= there
 
@@ -409,10 +410,6 @@ def test_expired_records_are_an_error_unless_told_otherwise(tmp_path: Path):
         clock.write_text("0")
         kept = Writer(url, stream, Random(2), count=1_000)
         kept.put(5)
-        seen = tmp_path / "seen"
-        seen.mkdir()
-        position = driver.log[-1]["streams"][stream]["shards"]["shardId-000000000000"]
-        assert position["offset" if "offset" in position else "start"] is not None
         # The planner knows when it read; what a restart knows is in the recorded end.
         for end in Path(driver.options["metadata_path"], "ends").iterdir():
             text = json.loads(end.read_text())
@@ -424,7 +421,9 @@ def test_expired_records_are_an_error_unless_told_otherwise(tmp_path: Path):
         with pytest.raises(KinesisError, match=r"may have expired \(they are kept for 24 h\)"):
             driver.step()
         driver.restart(fail_on_data_loss="false")
-        driver.drain()
+        # An expired record is an empty answer of kinesalite, which does not say how far it is.
+        for _ in range(40):
+            driver.step()
         rows = driver.rows()
         assert [int(row["value"]) for row in rows[read:]] == list(range(1_000, kept.count))
         assert [row["offset"] for row in rows] == list(range(len(rows)))
