@@ -220,13 +220,8 @@ def _values(field: FieldInfo) -> str:
 
 def _kind(annotation: object) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
-        return {
-            "bool": "true or false",
-            "int": "integer",
-            "float": "number",
-            "str": "text",
-            "Path": "path",
-        }[annotation.__name__]
+        names = {"int": "integer", "float": "number", "bool": "true or false"}
+        return (names | {"str": "text", "Path": "path"})[annotation.__name__]
     inner = [a for a in get_args(annotation) if a is not Ellipsis]
     origin = get_origin(annotation)
     if origin is Literal:
@@ -244,7 +239,9 @@ def _default(field: FieldInfo) -> str:
         return "nothing"
     if isinstance(value, tuple):
         return ", ".join(_code(item) for item in value)
-    return _code(value) if value != {} else "empty"
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    return _code(value) if value not in ({}, "") else "empty"
 
 
 def _code(value: object) -> str:
