@@ -19,6 +19,10 @@ _FAILURES: Final[dict[str, str]] = {
     ),
     "org.apache.kafka.common.errors.TimeoutException": _NO_ANSWER,
     "Cannot fetch record for offset": _NO_ANSWER,
+    "Python worker failed to connect back": (
+        "a Python worker of Spark did not start in time; the machine is overloaded: start again "
+        "when it is not, nothing was lost"
+    ),
 }
 
 

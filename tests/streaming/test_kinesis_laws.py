@@ -39,7 +39,7 @@ def messages() -> list[Message]:
     """A market with doubled and reordered messages, none too late for its partition."""
     market = SimulationConfig(
         seed=29,
-        duration_s=200,
+        duration_s=150,
         trades_per_second=12,
         quotes_per_second=8,
         books_per_second=2,
