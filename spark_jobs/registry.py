@@ -60,6 +60,11 @@ COMMANDS: Final[dict[str, Job]] = {
         "reconcile_command",
         "Recompute the lake from bronze; exit 1 and show the first difference of each table.",
     ),
+    "replay-quarantine": Job(
+        "spark_jobs.quarantine_command",
+        "replay_quarantine_command",
+        "Send messages of the quarantine again, mended, to the topics they belong to.",
+    ),
     "maintain": Job(
         "spark_jobs.maintain_command",
         "maintain_command",
