@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
+from contextlib import aclosing
 
 import pytest
 
 from marketlake.contracts.events import Bar, Book, Trade
+from marketlake.feeds.live.ccxt_session import CcxtSession, Watched
 from marketlake.feeds.live.ccxt_source import CcxtSource
 from marketlake.feeds.live.ledger import Ledger
+from marketlake.feeds.live.ports import SourceLostError
 from marketlake.feeds.live.venues import LIVE_VENUES
 
 from .frames import (
@@ -85,14 +90,35 @@ def test_a_lost_connection_is_made_again_and_nothing_is_given_twice(server, ledg
     assert ledger.missed_trades["binance"] == 0
 
 
-def test_a_burst_right_before_the_end_of_a_connection_is_given(server, ledger):
-    burst = [binance_trade(n) for n in range(1, 3_001)]
-    server.play("btcusdt@trade", [*burst, CLOSE], [binance_trade(3_001)])
+def test_a_burst_read_at_one_stretch_with_the_end_of_its_connection_is_given(server, ledger):
+    server.play("btcusdt@trade", [binance_trade(1)])
     settings = settings_for(server, "binance")
     source = source_of(settings, ledger, "binance", "BTC-USDT", "trades")
-    events = supervise(source, settings, ledger, lambda found: len(found) >= 3_001)
-    assert ids(events) == list(range(1, 3_002))
-    assert ledger.missed_trades["binance"] == 0
+    taken, ended = [], []
+
+    async def run():
+        await source.prepare()
+        watched = Watched(
+            source._place, "binance", source._listings, source.subscriptions, source._loaded
+        )
+        session = CcxtSession(watched, settings, ledger, source._memory)
+        async with aclosing(session.events()) as events:
+            taken.append(await anext(events))
+            [client] = session._exchange.clients.values()
+            for number in range(2, 5_001):
+                client.handle_text_or_binary_message(json.dumps(binance_trade(number)))
+            client.on_close(1006)
+            try:
+                async for event in events:
+                    taken.append(event)  # noqa: PERF401 - it ends by an error
+            except SourceLostError as error:
+                ended.append(str(error))
+        await session.close()
+
+    asyncio.run(run())
+    assert ended == ["binance: the venue closed the connection"]
+    assert ids(taken) == list(range(1, 5_001))
+    assert ledger.skipped.total() == 0
 
 
 def test_trades_missed_while_away_are_counted(server, ledger):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ from .frames import (
 from .local_venues import (
     CLOSE,
     DROP,
+    Hold,
     LocalVenues,
     Pause,
     serve_binance,
@@ -106,8 +108,8 @@ def play_everything(server: LocalVenues) -> None:
     trades = [binance_trade(n) for n in range(1, 201)]
     server.play(
         "btcusdt@trade",
-        [*trades[:100], "{garbage", *trades[95:100], Pause(0.3), DROP],
-        [*trades[90:150], Pause(0.3), CLOSE],  # sent again, as venues do
+        [*trades[:100], "{garbage", *trades[95:100], Hold("100 of binance"), DROP],
+        [*trades[90:150], Hold("150 of binance"), CLOSE],  # sent again, as venues do
         [*trades[140:], Pause(60)],
     )
     server.rest["api.binance.com/api/v3/depth"] = binance_snapshot(10)
@@ -125,9 +127,9 @@ def play_everything(server: LocalVenues) -> None:
         "books:BTC-USDT",
         [
             okx_book(5, -1, [["100", "1"]], [["101", "1"]]), Pause(0.1),
-            okx_book(9, 8, [["98", "2"]], []), Pause(2.5), DROP,
+            okx_book(9, 8, [["98", "2"]], []),
         ],
-        [okx_book(20, -1, [["100", "4"]], [["102", "4"]]), Pause(2.5), DROP],
+        [okx_book(20, -1, [["100", "4"]], [["102", "4"]]), Hold("50 of okx"), DROP],
         [okx_book(30, -1, [["100", "5"]], [["102", "5"]])],
     )  # fmt: skip
     server.play(
@@ -169,6 +171,9 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
                 venue: notes["channels"].get("trades", {}).get("events", 0)
                 for venue, notes in report["venues"].items()
             }
+            for venue, count in (("binance", 100), ("binance", 150), ("okx", 50)):
+                if trades.get(venue, 0) >= count:
+                    server.release(f"{count} of {venue}")
             if trades == wanted or time.monotonic() > deadline:
                 break
         program.send_signal(signal.SIGTERM)
@@ -203,7 +208,6 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
     assert binance["skipped"]["repeat"] >= 5 + 10 + 10
     assert binance["skipped"]["unreadable"] == 1
     assert binance["failures"] >= 2
-    assert binance["channels"]["books"]["gaps"] >= 1
     assert okx["channels"]["books"]["gaps"] == 1
     assert okx["skipped"]["repeat"] >= 11
     lost = [json.loads(line) for line in errors.splitlines() if '"venue lost"' in line]
@@ -231,7 +235,10 @@ def test_metrics_are_served_while_it_runs(
 ) -> None:
     server.play("trades:BTC-USDT", [okx_trade(n) for n in range(1, 51)])
     path = settings_file(tmp_path, server)
-    path.write_text(path.read_text() + "\n[observability]\nmetrics_port = 18734\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path.write_text(path.read_text() + f"\n[observability]\nmetrics_port = {port}\n")
     seen: list[str] = []
 
     def scrape() -> None:
@@ -239,7 +246,7 @@ def test_metrics_are_served_while_it_runs(
         while time.monotonic() < deadline and not any("published_total{" in s for s in seen):
             time.sleep(0.2)
             try:
-                with urllib.request.urlopen("http://127.0.0.1:18734/metrics") as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                     seen.append(answer.read().decode())
             except OSError:
                 continue
