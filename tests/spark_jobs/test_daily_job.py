@@ -350,10 +350,12 @@ def test_the_summary_again_replaces_itself(lake: Path):
 def test_the_export_is_gold_for_readers_without_delta(lake: Path, tmp_path: Path):
     export = tmp_path / "export"
     for day in (BEFORE, AFTER):
-        result = DailyJob(str(lake), day, load_settings()).run(rewrite=False, export=export)
+        result = DailyJob(str(lake), day, load_settings()).run(
+            rewrite=False, export=Storage(str(export))
+        )
     first = pd.read_parquet(export / FOLDER)
     # The second run of a day replaces that day and nothing else.
-    DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False, export=export)
+    DailyJob(str(lake), AFTER, load_settings()).run(rewrite=False, export=Storage(str(export)))
     exported = pd.read_parquet(export / FOLDER)
     pd.testing.assert_frame_equal(first, exported)
     assert set(exported["date"]) == {str(BEFORE), str(AFTER)}
