@@ -35,7 +35,8 @@ def joins(inputs: Mapping[str, InputPosition], successions: Sequence[Succession]
         touching = [lane for lane in lanes if lane & own]
         lanes = [*(lane for lane in lanes if not lane & own), own.union(*touching)]
     return [
-        (position, Control("join", lane=min(lane)))
+        # Of those that begin, a replay cannot know that the stream did not wait for them yet.
+        (position, Control("join", lane=min(lane), asleep=position.name not in inputs))
         for lane in lanes
         for position in every.values()
         if position.lane_name in lane

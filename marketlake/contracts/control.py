@@ -36,11 +36,14 @@ class Control(msgspec.Struct, frozen=True, tag_field="type", tag="control", omit
         meaning.
     lane : str
         Of ``join``: the name of the common lane.
+    asleep : bool
+        Of ``join``: nothing has come from the input yet, and nobody waits for it until it does.
     """
 
     kind: ControlKind
     watermark_us: int = 0
     lane: str = ""
+    asleep: bool = False
 
     @property
     def source(self) -> str:

@@ -46,6 +46,8 @@ class Lanes:
         if event.kind == "join":
             # Its clock, if it is new, is made before it has company.
             task.tables(partition)
+            if event.asleep:
+                task.fold.admission.clock(partition).active = False
             task = self._join(task, event.lane)
         elif event.kind == "part":
             task = self._part(task, partition)

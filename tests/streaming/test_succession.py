@@ -45,6 +45,8 @@ def ended(plan: Plan, known: dict[str, InputPosition]) -> list[tuple[str, str, i
 def test_a_split_joins_the_halves_with_the_whole_before_they_begin():
     begins = plan(shard(records=5, ended=True), shard(0, read=True), shard(0, read=True))
     assert joined(begins, inputs(0)) == {"t-0": "t-0", "t-1": "t-0", "t-2": "t-0"}
+    asleep = {place.name for place, event in joins(inputs(0), successions(begins)) if event.asleep}
+    assert asleep == {"t-1", "t-2"}
     assert ended(begins, inputs(0)) == []
 
 
