@@ -12,7 +12,7 @@ from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
 from spark_jobs.sessions import job_session
-from tests.kinesis_servers import kinesalite_server, moto_server
+from tests.kinesis_servers import kinesalite_server
 from tests.s3_servers import S3Server
 from tests.s3_servers import moto as s3_moto
 
@@ -71,10 +71,9 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
+def moto(s3_server: S3Server) -> str:
     """URL of one moto for the session: use stream names of your own."""
-    with moto_server() as url:
-        yield url
+    return s3_server.url
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from marketlake.contracts.events import TOPICS, topic_of
 from marketlake.kinesis.client import KinesisAccess
 from marketlake.settings import environment
+from tests.s3_servers import moto
 
 REGION = "us-east-1"
 KINESALITE = "kinesalite@3.3.3"
@@ -27,32 +27,11 @@ _NPM_PATIENCE_S = 120
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """Run moto; give its URL."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
-@contextmanager
 def moto_that_looks_who_asks() -> Iterator[str]:
-    """Run moto with no identity known to it; give its URL. Meanwhile no other moto answers."""
-
-    def calls_without_identity(url: str, count: bytes) -> None:
-        kind = {"Content-Type": "text/plain"}
-        request = urllib.request.Request(f"{url}/moto-api/reset-auth", count, kind)
-        urllib.request.urlopen(request).close()
-
-    with moto_server() as url:
-        calls_without_identity(url, b"0")
-        try:
-            yield url
-        finally:
-            calls_without_identity(url, b"inf")
+    """Run a moto that knows nobody; give its URL."""
+    with moto() as server:
+        server.require_rights(on=True)
+        yield server.url
 
 
 @contextmanager
