@@ -43,13 +43,19 @@ def change_row(lake: str) -> None:
     """Change a price in a table by a part in a billion."""
     storage = Storage(lake)
     file = _bars(_with_bars(storage))[0]
-    table = pq.ParquetFile(BytesIO(storage.read(f"{file.table}/{file.path}"))).read()
+    path = f"{file.table}/{file.path}"
+    storage.write(path, changed(storage.read(path)))
+
+
+def changed(file: bytes) -> bytes:
+    """Give a file of bars with the first close changed by a part in a billion."""
+    table = pq.ParquetFile(BytesIO(file)).read()
     close = table["close"].to_pylist()
     close[0] += 1e-9 * close[0]
-    changed = table.set_column(table.schema.get_field_index("close"), "close", pa.array(close))
+    place = table.schema.get_field_index("close")
     data = BytesIO()
-    pq.write_table(changed, data)
-    storage.write(f"{file.table}/{file.path}", data.getvalue())
+    pq.write_table(table.set_column(place, "close", pa.array(close)), data)
+    return data.getvalue()
 
 
 def _with_bars(storage: Storage) -> Manifest:
