@@ -79,6 +79,6 @@ def test_what_is_left_is_proven_and_what_is_gone_is_said(
     with pytest.raises(LakeError, match="no longer has all messages that this needs"):
         DailyJob(str(tmp_path), day_of(DAYS_BACK[0]), settings).run(rewrite=True)
     assert DailyJob(str(tmp_path), first, settings).run(rewrite=True).written["gold/bars"] > 0
-    changed = next((tmp_path / "gold" / "bars").rglob(f"*date={first}/day-*.parquet"))
-    changed.write_bytes(changed(changed.read_bytes()))
+    file = next((tmp_path / "gold" / "bars").rglob(f"*date={first}/day-*.parquet"))
+    file.write_bytes(changed(file.read_bytes()))
     assert {d.table for d in reconcile(str(tmp_path), settings)} == {"gold.bars"}
