@@ -20,6 +20,7 @@ from spark_jobs.batch_process import DailyJob
 from spark_jobs.maintain_command import maintain
 from spark_jobs.reconcile_command import Beginning, reconcile
 
+from .chaos.plants import changed
 from .lakes import fill, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
