@@ -294,7 +294,7 @@ def test_a_dry_run_shows_what_would_be_subscribed_to(server: LocalVenues, tmp_pa
         (("--venues", "okx", "--instruments", "BTC-USDC"), "okx has no BTC-USDC; near it: BTC-"),
         (("--venues", "alpaca", "--instruments", "AAPL-USD"), "set APCA_API_KEY_ID"),
         (("--venues", "bitstamp", "--instruments", "BTC-USD-PERP"), "watched for spot, fx only"),
-        (("--venues", "okx", "--instruments", "BTC-USDT", "--to", "mars:1"), "is no target"),
+        (("--venues", "okx", "--instruments", "BTC-USDT", "--to", "mars:1"), "names no topics"),
     ],
 )
 def test_a_failure_is_one_line_and_exit_1(
