@@ -66,7 +66,7 @@ def replay_quarantine_command(
     *,
     lake: Annotated[str, typer.Option(help="Lake whose quarantine is read.")],
     to: Annotated[
-        str, typer.Option("--to", help="kafka:HOST:PORT[/PREFIX] or kinesis:REGION[/PREFIX].")
+        str, typer.Option("--to", help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX].")
     ] = "",
     where: Annotated[
         str, typer.Option(help="SQL condition on silver.quarantine: which messages.")

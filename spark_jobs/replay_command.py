@@ -141,7 +141,7 @@ def replay_command(
     to: Annotated[
         str,
         typer.Option(
-            "--to", help="kafka:HOST:PORT[/PREFIX] or kinesis:REGION[/PREFIX]; prefix 'market'."
+            "--to", help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX]; prefix 'market'."
         ),
     ],
     speed: Annotated[

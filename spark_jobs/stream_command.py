@@ -22,7 +22,7 @@ from streaming.sources.open_source import open_source
 def stream_command(
     *,
     source: Annotated[
-        str, typer.Option(help="kafka:HOST:PORT[/PREFIX] or kinesis:REGION[/PREFIX].")
+        str, typer.Option(help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX].")
     ],
     lake: Annotated[str, typer.Option(help="Folder of the lake; made if absent.")],
     until_idle: Annotated[

@@ -24,6 +24,7 @@ from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.source import Reading, Source
 
 _POLL_S: Final = 0.1
+_PARTITIONS_CAME: Final = "should provide the same topic partitions"
 
 
 class StreamError(MarketlakeError):
@@ -101,7 +102,7 @@ class StreamRunner:
         if until_idle and complete is not None:
             self._query(drain=False, until=complete)
         if not self._stop.is_set():
-            self._query(drain=until_idle, until=self._stop.is_set)
+            self._go_on(drain=until_idle)
         if until_idle and not self._stop.is_set():
             self.pipeline.control(self.pipeline.end_events)
         return StreamSummary(**self._totals)
@@ -118,6 +119,16 @@ class StreamRunner:
 
         signal.signal(signal.SIGTERM, handler)
         signal.signal(signal.SIGINT, handler)
+
+    def _go_on(self, *, drain: bool) -> None:
+        try:
+            self._query(drain=drain, until=self._stop.is_set)
+        except StreamError as error:
+            # Spark asks twice what is there, and refuses partitions that came in between: nothing
+            # was read, and it says itself that the query is to be started again.
+            if not drain or _PARTITIONS_CAME not in str(error):
+                raise
+            self._query(drain=drain, until=self._stop.is_set)
 
     def _query(self, *, drain: bool, until: Callable[[], bool]) -> None:
         stream = self._settings.stream

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import duckdb
+
 from marketlake.contracts.tables import BRONZE_EVENTS
 from marketlake.lake.compare import Difference, lake_differences
 from marketlake.lake.manifests import Manifests
@@ -225,8 +227,13 @@ class Campaign:
 
 def differences(undisturbed: str, lake: str) -> list[Difference]:
     """Compare two lakes, tables and state, bit for bit."""
-    tables = (BRONZE_EVENTS, *COMPARED)
-    return [*lake_differences(undisturbed, lake, tables), *state_differences(undisturbed, lake)]
+    found: list[Difference] = []
+    for table in (BRONZE_EVENTS, *COMPARED):
+        try:
+            found += lake_differences(undisturbed, lake, (table,))
+        except duckdb.Error as error:
+            found.append(Difference(table.path.replace("/", "."), "cannot be read", str(error)))
+    return [*found, *state_differences(undisturbed, lake)]
 
 
 def _line(kill: Kill) -> str:

@@ -27,11 +27,6 @@ def test_a_sequence_number_tells_its_shard(shard: int):
     assert shard_of(sequence_number(shard, 12)) == shard
 
 
-def test_a_sequence_number_of_the_documentation_tells_its_shard():
-    # Of "shardId-000000000000" in the examples of the Developer Guide.
-    assert shard_of("49590338271490256608559692538361571095921575989136588898") == 0
-
-
 @pytest.mark.parametrize("number", ["1", "123456", str(2**186 + 2)])
 def test_other_numbers_are_refused(number: str):
     with pytest.raises(KinesisError, match="does not tell its shard"):
