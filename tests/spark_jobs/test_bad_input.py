@@ -207,7 +207,10 @@ def test_a_source_or_lake_that_cannot_be_used_is_told_before_spark_starts(
             ("stream", "--source", source, "--lake", file / "lake"),
             ("cannot write lake", str(file), "Not a directory"),
         ),
-        Case(("stream", "--source", source, "--lake", "gs://b/lake"), ("lake gs://b/lake",)),
+        Case(
+            ("stream", "--source", source, "--lake", "gs://b/lake"),
+            ("gs://b/lake is no place known", "s3a://BUCKET/NAME"),
+        ),
     )
     assert file.read_text() == "no folder"
 

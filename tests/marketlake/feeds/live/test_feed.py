@@ -70,13 +70,14 @@ def test_a_slow_target_loses_nothing_and_stops_the_reading(server):
     server.play("btcusdt@trade", [binance_trade(n) for n in range(1, count + 1)])
     settings = settings_for(server, "binance", queue_events=500, batch_events=1_000)
     ledger = Ledger(15)
-    target = Collected(flush_s=0.05, frames=lambda: ledger.frames["binance"])
+    target = Collected(flush_s=0.25, frames=lambda: ledger.frames["binance"])
     sources = make_sources({"binance": ("BTC-USDT",)}, ("trades",), settings, ledger, None)
     run_feed(sources, target, settings, ledger, max_events=count, duration_s=60)
     numbers = [int(msgspec.json.decode(value)["trade_id"]) for _, _, value, _ in target.messages]
     assert numbers == list(range(1, count + 1))
     assert ledger.published == {"trades": count}
     assert ledger.missed_trades.total() == 0
+    # Twelve batches, a quarter of a second each, less what is read meanwhile.
     assert ledger.blocked_s > 0.5
     # What was read but not published: some reads of the socket, and not all that there is.
     assert 1_000 < target.most_ahead < 2 * count / 3
