@@ -96,7 +96,7 @@ class Commits:
         """Give the latency of each bar that could close in a stretch of time."""
         rows = duckdb.sql(
             f"""SELECT filename, instrument, epoch_us(open_time) AS open_us
-            FROM read_parquet('{lake}/{GOLD_BARS.path}/**/*.parquet', filename = true)
+            FROM read_parquet('{lake}/{GOLD_BARS.path}/market=*/**/*.parquet', filename = true)
             WHERE "interval" = '1s'"""
         ).fetchall()
         found = []

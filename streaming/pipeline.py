@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -34,7 +35,8 @@ from streaming.succession import endings, joins
 PIPELINE: Final = STREAM
 APPLICATION: Final = "marketlake-stream"
 COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), INDICATORS_PATH, STATE_FOLDS.path)
-"""Order of the commits of a batch; the state comes last."""
+"""The tables that a batch is committed to; the state comes last, after all others."""
+_COMMITS_AT_ONCE: Final = 8
 
 BatchListener = Callable[[Manifest, float], None]
 """Called with each batch's manifest and the seconds it took, after its commits."""
@@ -77,6 +79,7 @@ class Pipeline:
             (*STREAM_TABLES, table_of(settings.indicators), *SUMMARY_TABLES, STATE_FOLDS),
         )
         self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(_COMMITS_AT_ONCE, thread_name_prefix="commit")
         self._known_inputs = known_inputs
         self._owners = Owners()
         self.last: Manifest | None = None
@@ -229,29 +232,32 @@ class Pipeline:
         by_table: dict[str, list[DataFile]] = {}
         for file in manifest.files:
             by_table.setdefault(file.table, []).append(file)
+        # A commit waits for storage more than it computes, and none needs another's.
+        first = [path for path in COMMIT_ORDER[:-1] if path in by_table]
+        list(self._threads.map(lambda path: self._commit_to(manifest, path, by_table[path]), first))
         own_state = [
             f
             for chain in manifest.state_files.values()
             for f in chain[-1:]
             if f.path.split("/")[-1].startswith(f"{manifest.sequence:08d}-")
         ]
-        by_table[STATE_FOLDS.path] = own_state
-        for path in COMMIT_ORDER:
-            if path not in by_table:
-                continue
+        self._commit_to(manifest, STATE_FOLDS.path, own_state)
+
+    def _commit_to(self, manifest: Manifest, path: str, files: list[DataFile]) -> None:
+        recovering = self.last is manifest or self.last is None
+        if recovering:
             if self._tables.version_of(path, APPLICATION) == manifest.sequence:
-                continue
-            if self.last is manifest or self.last is None:
-                self._check_files(manifest, by_table[path])
-            self.check_lease()
-            self._tables.commit(
-                path,
-                APPLICATION,
-                manifest.sequence,
-                by_table[path],
-                replaced=manifest.replaced_state_files if path == STATE_FOLDS.path else (),
-            )
-            self.crash_point(path)
+                return
+            self._check_files(manifest, files)
+        self.check_lease()
+        self._tables.commit(
+            path,
+            APPLICATION,
+            manifest.sequence,
+            files,
+            replaced=manifest.replaced_state_files if path == STATE_FOLDS.path else (),
+        )
+        self.crash_point(path)
 
     def _check_files(self, manifest: Manifest, files: list[DataFile]) -> None:
         damaged = verify(self.storage, files)
