@@ -168,7 +168,6 @@ def live_venues_page() -> str:
 
 def settings_page() -> str:
     """Write the page of the settings: name, values, default, meaning."""
-    docs = _field_docs(Path(inspect.getfile(model)))
     intro = (
         "From the defaults below, then a TOML file with a table a section, then the environment: "
         "`MARKETLAKE_<SECTION>__<FIELD>`, such as `MARKETLAKE_STREAM__LATENESS_MS=5000`; the later "
@@ -180,8 +179,9 @@ def settings_page() -> str:
         kind = info.annotation
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             raise TypeError(f"settings.{section} is no section")
+        docs = _field_docs(kind)
         rows = [
-            [f"`{name}`", _values(field), _default(field), _cell(docs[kind.__name__].get(name, ""))]
+            [f"`{name}`", _values(field), _default(field), _cell(docs.get(name, ""))]
             for name, field in kind.model_fields.items()
         ]
         about = (inspect.getdoc(kind) or "").strip()
@@ -190,22 +190,19 @@ def settings_page() -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _field_docs(source: Path) -> dict[str, dict[str, str]]:
-    """Give the string that stands under each field of each class."""
-    docs: dict[str, dict[str, str]] = {}
-    for node in ast.parse(source.read_text(encoding="utf-8")).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        fields = docs.setdefault(node.name, {})
-        for statement, after in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-            ):
-                fields[statement.target.id] = inspect.cleandoc(str(after.value.value))
-    return docs
+def _field_docs(section: type[BaseModel]) -> dict[str, str]:
+    """Give the string that stands under each field of a section."""
+    (node,) = ast.parse(inspect.getsource(section)).body
+    if not isinstance(node, ast.ClassDef):
+        raise TypeError(f"{section.__name__} is no class")
+    return {
+        statement.target.id: inspect.cleandoc(str(after.value.value))
+        for statement, after in zip(node.body, node.body[1:], strict=False)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
 
 
 def _values(field: FieldInfo) -> str:
