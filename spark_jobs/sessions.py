@@ -17,6 +17,7 @@ from marketlake.lake.storage import Storage
 from marketlake.local.jars import s3_jar_paths, spark_jar_paths
 from marketlake.local.java import find_java
 from marketlake.settings import environment
+from spark_jobs.class_archive import JAVA_OPTIONS, use_archive
 
 _NOISE: Final = "WARNING: Using incubator modules"
 _filters: Final[list[subprocess.Popen[bytes]]] = []
@@ -52,11 +53,13 @@ def local_options(*, light: bool) -> dict[str, str]:
         No rows pass through the JVM, it only plans: it then compiles its code once and cheaply,
         and not a second time for speed, which took more CPU than all else it did.
     """
-    options = {"spark.python.daemon.module": "spark_jobs.worker_daemon"}
+    java = [LOCAL[JAVA_OPTIONS], use_archive()]
     if light:
-        java = "spark.driver.extraJavaOptions"
-        options[java] = f"{LOCAL[java]} -XX:TieredStopAtLevel=1"
-    return options
+        java.append("-XX:TieredStopAtLevel=1")
+    return {
+        "spark.python.daemon.module": "spark_jobs.worker_daemon",
+        JAVA_OPTIONS: " ".join(java),
+    }
 
 
 @contextmanager
