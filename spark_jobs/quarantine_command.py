@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,17 +13,14 @@ import duckdb
 import msgspec
 import typer
 
-from marketlake.contracts.events import TOPICS, EventType, topic_of
-from marketlake.contracts.reasons import reason_names
-from marketlake.feeds.publish import Publisher, Target, parse_target
-from marketlake.feeds.publishers import open_publisher
+from marketlake.feeds.publish import Target, parse_target
 from marketlake.lake.manifests import Manifests
 from marketlake.lake.query import open_lake
-from marketlake.lake.resubmissions import Position, Resubmissions
+from marketlake.lake.resubmissions import Position
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import JobError, one_line
-from streaming.mending import HISTORY, Verdict, too_late, verdicts
+from spark_jobs.resubmission import Mend, Row, Sending, Summary
 from streaming.pipeline import PIPELINE
 from streaming.sources.open_source import open_source
 
@@ -35,31 +32,6 @@ _ROWS: Final = """
 SELECT source, topic, "partition", "offset", reasons, value FROM silver.quarantine
 WHERE ({where}) ORDER BY source_timestamp, topic, "partition", "offset"
 """
-
-
-@dataclass
-class Summary:
-    """What became of the messages that were asked for.
-
-    Attributes
-    ----------
-    left : int
-        That the mender left alone, or that a file of mended ones does not have.
-    resubmitted_before : int
-        That an earlier call sent.
-    too_late : int
-        That the lake's own source would refuse for their age.
-    wrong : dict
-        That would be refused again, by reason; one of several counts under each.
-    """
-
-    chosen: int = 0
-    sent: int = 0
-    left: int = 0
-    resubmitted_before: int = 0
-    too_late: int = 0
-    still_wrong: int = 0
-    wrong: dict[str, int] = field(default_factory=dict)
 
 
 def replay_quarantine_command(
@@ -104,41 +76,32 @@ def replay_quarantine_command(
         if not to and not dry_run:
             raise JobError("--to is missing: name a target, or --dry-run to see what would be sent")
         target = parse_target(to) if to else None
-        summary = _send(
-            rows,
+        sending = Sending(
+            storage,
             _by_hand(mended) if mended else _mender(mender),
-            Resubmissions(storage),
             _watermarks_us(storage, target, settings),
-            target,
             settings,
             again=again,
-            dry_run=dry_run,
         )
+        if dry_run or target is None:
+            summary = sending.judge(rows, target)
+        else:
+            summary = sending.send(rows, target)
     typer.echo(json.dumps(asdict(summary)) if json_output else _told(summary, dry_run=dry_run))
 
 
-@dataclass(frozen=True)
-class _Row:
-    position: Position
-    reasons: list[str]
-    value: bytes | None
-
-
-_Mend = Callable[[_Row], bytes | None]
-
-
-def _rows(storage: Storage, where: str) -> Iterator[_Row]:
+def _rows(storage: Storage, where: str) -> Iterator[Row]:
     connection = open_lake(storage)
     try:
         found = connection.execute(_ROWS.format(where=where))
         while chunk := found.fetchmany(_CHUNK):
             for source, topic, partition, offset, reasons, value in chunk:
-                yield _Row(Position(source, topic, partition, offset), list(reasons), value)
+                yield Row(Position(source, topic, partition, offset), list(reasons), value)
     except duckdb.Error as error:
         raise JobError(f"--where {where!r}: {str(error).splitlines()[0]}") from error
 
 
-def _export(rows: Iterator[_Row], file: Path) -> int:
+def _export(rows: Iterator[Row], file: Path) -> int:
     count = 0
     try:
         with file.open("w") as out:
@@ -156,7 +119,7 @@ def _export(rows: Iterator[_Row], file: Path) -> int:
     return count
 
 
-def _by_hand(file: Path) -> _Mend:
+def _by_hand(file: Path) -> Mend:
     """Give what a file has in the place of each message."""
     values: dict[Position, bytes] = {}
     try:
@@ -174,7 +137,7 @@ def _by_hand(file: Path) -> _Mend:
     return lambda row: values.get(row.position)
 
 
-def _mender(name: str) -> _Mend:
+def _mender(name: str) -> Mend:
     if not name:
         return lambda row: row.value
     module, _, attribute = name.partition(":")
@@ -183,7 +146,7 @@ def _mender(name: str) -> _Mend:
     except (ImportError, AttributeError, ValueError) as error:
         raise JobError(f"--with {name}: {error}; name it as MODULE:FUNCTION") from error
 
-    def mend(row: _Row) -> bytes | None:
+    def mend(row: Row) -> bytes | None:
         try:
             return None if row.value is None else found(row.value, row.reasons)
         except Exception as error:
@@ -208,81 +171,6 @@ def _watermarks_us(
     for given in last.inputs.values():
         latest[given.topic] = max(latest.get(given.topic, given.watermark_us), given.watermark_us)
     return latest
-
-
-def _send(
-    rows: Iterator[_Row],
-    mend: _Mend,
-    sent_before: Resubmissions,
-    watermarks_us: dict[str, int] | None,
-    target: Target | None,
-    settings: Settings,
-    *,
-    again: bool,
-    dry_run: bool,
-) -> Summary:
-    summary = Summary()
-    known = set() if again else sent_before.positions()
-    topics: dict[EventType, str] = {
-        event_type: topic_of(event_type, target.prefix) if target else event_type
-        for event_type in TOPICS
-    }
-    publisher = None if dry_run or target is None else open_publisher(target)
-    for chunk in _chunks(rows):
-        fresh = [row for row in chunk if row.position not in known]
-        summary.chosen += len(chunk)
-        summary.resubmitted_before += len(chunk) - len(fresh)
-        mended = [(row, value) for row in fresh if (value := mend(row)) is not None]
-        summary.left += len(fresh) - len(mended)
-        judged = verdicts([value for _, value in mended], settings)
-        sound: list[tuple[_Row, bytes, Verdict]] = []
-        for (row, value), verdict in zip(mended, judged, strict=True):
-            if _refused_for_ever(row, value, verdict, summary):
-                continue
-            if watermarks_us is not None and too_late(verdict, topics, watermarks_us):
-                summary.too_late += 1
-            else:
-                sound.append((row, value, verdict))
-        if publisher is not None:
-            _publish(publisher, sound)
-            # After they are safe: a call that died in between sends them twice, and the second
-            # is a duplicate.
-            sent_before.add([row.position for row, _, _ in sound])
-        summary.sent += len(sound)
-    if publisher is not None:
-        publisher.close()
-    return summary
-
-
-def _refused_for_ever(row: _Row, value: bytes, verdict: Verdict, summary: Summary) -> bool:
-    """Count what would be refused again, or was refused for others it came after."""
-    reasons = list(verdict.reasons)
-    if not reasons and value == row.value:
-        # As it was: a duplicate stays one, a row in conflict too.
-        reasons = [r for r in row.reasons if r in reason_names(int(HISTORY)) and r != "too_late"]
-    for reason in reasons:
-        summary.wrong[reason] = summary.wrong.get(reason, 0) + 1
-    summary.still_wrong += bool(reasons)
-    return bool(reasons)
-
-
-def _publish(publisher: Publisher, sound: list[tuple[_Row, bytes, Verdict]]) -> None:
-    for _, value, verdict in sound:
-        assert verdict.event_type is not None
-        assert verdict.instrument is not None
-        publisher.publish(verdict.event_type, verdict.instrument.encode(), value, verdict.time_us)
-    publisher.flush()
-
-
-def _chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
-    chunk: list[_Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _told(summary: Summary, *, dry_run: bool) -> str:

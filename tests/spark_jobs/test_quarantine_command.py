@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,14 @@ from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 from marketlake.contracts.events import Trade, encode
+from marketlake.feeds.publish import Publisher, Target
+from marketlake.feeds.publishers import open_publisher
+from marketlake.lake.lease import lease
 from marketlake.lake.query import open_lake
+from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import load_settings
+from spark_jobs import resubmission
 from spark_jobs.cli import app
 from streaming.mending import verdicts
 from tests.streaming.lakes import fill, publish
@@ -103,6 +109,64 @@ def test_messages_mended_by_hand(spark: SparkSession, source: str, tmp_path: Pat
     )
     assert wrong.exit_code == 1
     assert "line 1: not a line that --export wrote" in wrong.output
+
+
+class Busy:
+    """A mender in whose work another call comes."""
+
+    lake = to = ""
+
+    def __call__(self, value: bytes, _reasons: list[str]) -> bytes | None:
+        arguments = ["replay-quarantine", "--lake", self.lake]
+        other = CliRunner().invoke(app, [*arguments, "--to", self.to])
+        assert other.exit_code == 1
+        assert f"process {os.getpid()} writes lake {self.lake} (resubmitted)" in other.output
+        assert CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code == 0
+        return lower_the_venue(value, ["unknown_instrument"])
+
+
+busy = Busy()
+
+
+def test_of_two_calls_at_once_one_sends(spark: SparkSession, source: str, tmp_path: Path):
+    lake = tmp_path / "lake"
+    fill(spark, source, lake)
+    busy.lake, busy.to = str(lake), source + "-busy"
+    only = ("--where", "list_contains(reasons, 'unknown_instrument')")
+    done = call("--lake", busy.lake, "--to", busy.to, "--with", f"{__name__}:busy", *only)
+    assert done["sent"] == 5
+    fill(spark, busy.to, tmp_path / "mended")
+    assert ids(tmp_path / "mended") == [str(n) for n in range(20, 25)]
+
+
+def no_mender(_value: bytes, _reasons: list[str]) -> bytes | None:
+    raise ValueError("cannot")
+
+
+def test_a_mender_that_fails_leaves_nothing_open(
+    spark: SparkSession, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lake = tmp_path / "lake"
+    fill(spark, source, lake)
+    opened: list[Publisher] = []
+    closed: list[Publisher] = []
+
+    def watched(target: Target) -> Publisher:
+        publisher = open_publisher(target)
+        close = publisher.close
+        opened.append(publisher)
+        monkeypatch.setattr(publisher, "close", lambda: (closed.append(publisher), close()))
+        return publisher
+
+    monkeypatch.setattr(resubmission, "open_publisher", watched)
+    arguments = ["--lake", str(lake), "--to", source + "-no", "--with", f"{__name__}:no_mender"]
+    done = CliRunner().invoke(app, ["replay-quarantine", *arguments])
+    assert done.exit_code == 1
+    assert "cannot" in done.output
+    assert len(opened) == 1
+    assert closed == opened
+    with lease(Storage(str(lake)), "resubmitted"):
+        pass
 
 
 def test_each_message_is_judged_by_itself():
