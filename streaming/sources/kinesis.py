@@ -13,7 +13,7 @@ from marketlake.contracts.events import TOPICS, topic_of
 from marketlake.feeds.publish import KinesisTarget
 from marketlake.kinesis.client import AWS_ERRORS, KinesisAccess, KinesisError
 from marketlake.lake.manifests import ManifestInput
-from marketlake.settings.model import KinesisSettings, Settings
+from marketlake.settings.model import KinesisSettings, S3Settings, Settings
 from streaming.sources import kinesis_connector
 from streaming.sources.kinesis_data_source import FORMAT, KinesisDataSource, Options
 from streaming.sources.kinesis_planner import list_streams
@@ -56,7 +56,9 @@ class KinesisSource:
         )
         try:
             source = cls(access.settled(), target.prefix, settings)
-            Options.of(source.options("unknown", tasks=1, most_records=1, drain=False))
+            Options.of(
+                source.options("unknown", S3Settings(), tasks=1, most_records=1, drain=False)
+            )
         except KinesisError as error:
             raise SourceError(str(error)) from error
         return source
@@ -142,6 +144,7 @@ class KinesisSource:
         spark.dataSource.register(KinesisDataSource)
         options = self.options(
             reading.storage.path(_METADATA),
+            reading.storage.s3,
             tasks=2 * spark.sparkContext.defaultParallelism,
             most_records=stream.max_offsets_per_batch,
             drain=drain,
@@ -149,7 +152,13 @@ class KinesisSource:
         return spark.readStream.format(FORMAT).options(**options).load()
 
     def options(
-        self, metadata_path: str, *, tasks: int, most_records: int, drain: bool
+        self,
+        metadata_path: str,
+        metadata_s3: S3Settings,
+        *,
+        tasks: int,
+        most_records: int,
+        drain: bool,
     ) -> dict[str, str]:
         """Give the options of our own source."""
         own = self.settings
@@ -160,6 +169,7 @@ class KinesisSource:
             "external_id": self.access.external_id,
             "streams": ",".join(self.streams),
             "metadata_path": metadata_path,
+            "metadata_s3": metadata_s3.model_dump_json(),
             "starting_position": own.starting_position,
             "starting_sequences": json.dumps(own.starting_sequences),
             "max_records": str(most_records),

@@ -6,6 +6,7 @@ option                     meaning
 ``region``                 AWS region
 ``streams``                names of streams, with commas between
 ``metadata_path``          folder that all workers reach, of this query alone
+``metadata_s3``            JSON: how to write there, the section ``s3`` of the settings
 ``starting_position``      ``trim_horizon`` (default), ``latest``, or a time as ISO 8601
 ``starting_sequences``     JSON: stream, shard, sequence number to start from
 ``max_records``            most records of a batch, over all shards (500,000)
@@ -33,10 +34,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
+from pydantic import ValidationError
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StructType
 
 from marketlake.kinesis.client import KinesisAccess, KinesisError
+from marketlake.settings.model import S3Settings
 from streaming.sources.kinesis_ends import KinesisEnds
 from streaming.sources.kinesis_planner import KinesisPlanner
 from streaming.sources.kinesis_records import (
@@ -55,6 +58,7 @@ _OPTIONS: Final = frozenset(
         "region",
         "streams",
         "metadata_path",
+        "metadata_s3",
         "starting_position",
         "starting_sequences",
         "max_records",
@@ -101,6 +105,7 @@ class Options:
     access: KinesisAccess
     streams: tuple[str, ...]
     metadata_path: str
+    metadata_s3: S3Settings
     start: str
     sequence_numbers: dict[str, dict[str, str]]
     max_records: int
@@ -138,6 +143,7 @@ class Options:
             ),
             streams=tuple(name.strip() for name in given["streams"].split(",")),
             metadata_path=given["metadata_path"],
+            metadata_s3=_s3(given.get("metadata_s3", "{}")),
             start=_start(given.get("starting_position", "trim_horizon")),
             sequence_numbers=_sequence_numbers(given.get("starting_sequences", "{}")),
             max_records=_whole(given, "max_records", 500_000),
@@ -154,6 +160,19 @@ class Options:
             drain=_flag(given, "drain", default=False),
             may_lose=not _flag(given, "fail_on_data_loss", default=True),
         )
+
+    def ends(self) -> KinesisEnds:
+        """Give what readers leave for each other."""
+        return KinesisEnds(self.metadata_path, self.metadata_s3)
+
+
+def _s3(text: str) -> S3Settings:
+    try:
+        return S3Settings.model_validate_json(text)
+    except ValidationError as error:
+        (problem, *_) = error.errors()
+        place = ".".join(str(part) for part in problem["loc"])
+        raise KinesisError(f"metadata_s3: {place or 'JSON'}: {problem['msg'].lower()}") from error
 
 
 def _start(text: str) -> str:
@@ -249,7 +268,7 @@ class KinesisStreamReader(DataSourceStreamReader):
 
     def commit(self, end: dict[str, Any]) -> None:
         """Remove what no batch can need any more."""
-        KinesisEnds(self._options.metadata_path).forget(Plan.of(end).number)
+        self._options.ends().forget(Plan.of(end).number)
 
     def stop(self) -> None:
         """Keep what a restart has to know."""
@@ -262,7 +281,7 @@ class KinesisStreamReader(DataSourceStreamReader):
             self._planner = KinesisPlanner(
                 options.access,
                 options.streams,
-                KinesisEnds(options.metadata_path),
+                options.ends(),
                 options.patience,
                 start=options.start,
                 sequence_numbers=options.sequence_numbers,
@@ -277,7 +296,7 @@ def _read(
     options: Options, bounds: Bounds, plan: int, name: ShardName, position: ShardPosition
 ) -> pa.RecordBatch:
     """Read a shard: up to where its first reader in this plan stopped, or as that reader."""
-    ends = KinesisEnds(options.metadata_path)
+    ends = options.ends()
     end = ends.end(plan, name)
     cursor = ShardCursor(
         options.access, name, position, options.patience, may_lose=options.may_lose

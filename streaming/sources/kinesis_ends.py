@@ -14,6 +14,7 @@ import msgspec
 
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
+from marketlake.settings.model import S3Settings
 from streaming.sources.kinesis_shards import Plan, ShardEnd, ShardName
 
 _KEPT_PLANS: Final = 100
@@ -31,10 +32,12 @@ class KinesisEnds:
     ----------
     uri : str
         Of the folder: on a disk that all workers share, or in S3.
+    s3 : S3Settings
+        How to write in S3: as the lake is written.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._storage = Storage(uri)
+    def __init__(self, uri: str, s3: S3Settings) -> None:
+        self._storage = Storage(uri, s3)
 
     def begin(self, plan: Plan) -> Plan:
         """Record what all begins with; give what was recorded first."""

@@ -456,6 +456,7 @@ def test_absent_streams_are_told(moto: str, tmp_path):
         ({"starting_sequences": "[]"}, "starting_sequences is JSON such as"),
         ({"max_records_per_shard": "0"}, "is a whole number of at least 1"),
         ({"drain": "yes"}, "drain is true or false"),
+        ({"metadata_s3": '{"encryption": "rot13"}'}, "metadata_s3: encryption: input should be"),
     ],
 )
 def test_wrong_options_are_told(options: dict[str, str], message: str):
