@@ -28,6 +28,9 @@ class StreamSettings(Section):
     kafka_reader: Literal["workers", "spark"] = "workers"
     """Who fetches messages: the Python workers, straight from the broker, or Spark's own reader,
     which passes them through the JVM. The lake is the same."""
+    kafka_give_up_s: int = Field(60, ge=6)
+    """The stream fails when Kafka has not answered for so long; elections and restarts of brokers
+    take less."""
     trigger_ms: int = Field(1_000, ge=0)
     """Pause between batches of a continuous run."""
     merge_buckets: int = Field(1, ge=1, le=1_024)

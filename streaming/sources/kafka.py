@@ -25,8 +25,6 @@ from streaming.steps import answers_of_ranges, answers_of_rows, whole_lanes
 
 _ANSWER_TIMEOUT_S: Final = 15.0
 _OFFSETS_TIMEOUT_S: Final = 3.0
-_REQUEST_TIMEOUT_MS: Final = 10_000
-_CALL_TIMEOUT_MS: Final = 15_000
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -171,17 +169,18 @@ class KafkaSource:
     def read(self, reading: Reading, *, drain: bool) -> DataFrame:  # noqa: ARG002 - by trigger
         """Read all topics that exist or come to exist, from their beginning."""
         names = "|".join(TOPICS.values())
+        give_up_ms = 1_000 * reading.settings.stream.kafka_give_up_s
         return (
             reading.spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self.bootstrap)
             .option("subscribePattern", rf"{re.escape(self.prefix)}\.({names})")
             .option("startingOffsets", "earliest")
             .option("maxOffsetsPerTrigger", str(reading.settings.stream.max_offsets_per_batch))
-            # A broker that goes away is told within a minute or so: Spark asks three times for
-            # the offsets, and Kafka's own limits are a minute a question and two a fetch.
-            .option("kafka.request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
-            .option("kafka.default.api.timeout.ms", str(_CALL_TIMEOUT_MS))
-            .option("kafkaConsumer.pollTimeoutMs", str(2 * _CALL_TIMEOUT_MS))
+            # Spark asks three times for the offsets, and fetches twice. Kafka's own limits are a
+            # minute a question and two a fetch.
+            .option("kafka.request.timeout.ms", str(give_up_ms // 6))
+            .option("kafka.default.api.timeout.ms", str(give_up_ms // 4))
+            .option("kafkaConsumer.pollTimeoutMs", str(give_up_ms // 2))
             # What an open transaction wrote is not planned yet.
             .option("kafka.isolation.level", "read_committed")
             # Offsets that are gone are an error: a lake must not have silent holes.

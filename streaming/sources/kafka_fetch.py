@@ -30,8 +30,6 @@ from streaming.sources.record_batches import (
     record_batches,
 )
 
-_PATIENCE_S: Final = 60.0
-"""Without an answer for so long a range is given up; elections and restarts take less."""
 _BACKOFF_S: Final = (0.1, 1.0)
 _WAIT_MS: Final = 500
 _REQUEST_TIMEOUT_MS: Final = 10_000
@@ -73,7 +71,7 @@ class KafkaFetcher:
         Time without any progress after which reading is given up.
     """
 
-    def __init__(self, bootstrap: str, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(self, bootstrap: str, patience_s: float) -> None:
         self._bootstrap, self._patience_s = bootstrap, patience_s
         self._message_bytes: dict[TopicPartition, float] = {}
         self._connections: Any = None
@@ -211,9 +209,9 @@ class KafkaFetcher:
 
 
 @cache
-def fetcher(bootstrap: str) -> KafkaFetcher:
+def fetcher(bootstrap: str, patience_s: float) -> KafkaFetcher:
     """The one fetcher of this process for a cluster."""
-    return KafkaFetcher(bootstrap)
+    return KafkaFetcher(bootstrap, patience_s)
 
 
 def _chunk(batches: list[RecordBatch], span: OffsetRange) -> Iterator[pa.Table]:

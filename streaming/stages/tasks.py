@@ -77,11 +77,12 @@ def step_one_from_kafka(
     shares: Sequence[Sequence[Sequence[OffsetRange]]],
 ) -> Iterator[pa.RecordBatch]:
     """Fetch and fold the messages of the shares whose numbers the batches hold, lane by lane."""
+    kafka = fetcher(bootstrap, plan.settings.stream.kafka_give_up_s)
     for spans in _of_shares(batches, shares):
         lanes = Lanes(plan)
         for span in spans:
             task = lanes.task(span.topic, span.partition)
-            for rows in fetcher(bootstrap).read(span):
+            for rows in kafka.read(span):
                 task.messages(span.partition, "kafka", rows)
         yield answers_of(lanes.finish())
 
