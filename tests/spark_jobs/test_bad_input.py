@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from marketlake.feeds.simulator.wire_corruption import fuzz_messages
 from marketlake.lake.query import open_lake
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.cli import app
+from tests.processes import MARKETLAKE, Process
 from tests.streaming.lakes import (
     Message,
     assert_same,
@@ -36,10 +36,9 @@ from tests.streaming.lakes import (
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
 OFFSETS = 1_500
-FORKED = Path(__file__).with_name("forked_cli.py")
 NOBODY = "kafka:127.0.0.1:1"
 TRACES = ("Traceback", "Caused by:", "\tat ", "java.lang.", "py4j.")
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Process]
 
 
 @dataclass(frozen=True)
@@ -70,32 +69,22 @@ class Case:
     variables: dict[str, str] = field(default_factory=dict)
 
 
-def ended(process: subprocess.Popen[str], timeout_s: float = 300) -> Ended:
-    out, err = process.communicate(timeout=timeout_s)
-    return Ended(process.returncode, out, err)
+def ended(process: Process, timeout_s: float = 300) -> Ended:
+    return Ended(process.wait(timeout_s), process.out, process.err)
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts ``marketlake …`` as a process; what still runs at the end is killed."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Process] = []
 
-    def begin(*arguments: object, **variables: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **variables},
-        )
-        running.append(process)
-        return process
+    def begin(*arguments: object) -> Process:
+        running.append(Process(MARKETLAKE, *arguments))
+        return running[-1]
 
     yield begin
     for process in running:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        process.bury()
 
 
 @pytest.fixture
@@ -141,27 +130,23 @@ def manifests(lake: Path) -> int:
     return len(list(lake.glob("_marketlake/stream/manifests/*.json")))
 
 
-def wait_for_batch(process: subprocess.Popen[str], lake: Path, batches: int = 1) -> None:
+def wait_for_batch(process: Process, lake: Path, batches: int = 1) -> None:
     deadline = time.monotonic() + 200
     while manifests(lake) < batches:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.err
         assert time.monotonic() < deadline, "no batch within 200 s"
         time.sleep(0.05)
 
 
 def run_all(*cases: Case) -> None:
     """Run command lines at once that end before Spark starts; each fails with its parts."""
-    asked = [([*map(str, case.arguments)], case.variables) for case in cases]
-    done = subprocess.run(
-        [sys.executable, str(FORKED)],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
-    for case, (code, out, err) in zip(cases, json.loads(done.stdout), strict=True):
-        Ended(code, out, err).failed_with(*case.parts)
+    started = [Process(MARKETLAKE, *case.arguments, environment=case.variables) for case in cases]
+    try:
+        for case, process in zip(cases, started, strict=True):
+            ended(process, timeout_s=100).failed_with(*case.parts)
+    finally:
+        for process in started:
+            process.bury()
 
 
 def test_what_is_wrong_with_the_command_line_is_one_line(tmp_path: Path):
@@ -276,8 +261,11 @@ def test_a_broker_killed_in_mid_run(
     lake, whole = tmp_path / "lake", tmp_path / "whole"
     with EmbeddedBroker(tmp_path / "broker") as broker:
         source = publish(broker, messages[:3_000])
+        impatient = tmp_path / "settings.toml"
+        impatient.write_text("[stream]\nkafka_give_up_s = 8\n")
         process = start(
-            "stream", "--source", source, "--lake", lake, "--until-idle", "--max-offsets", "300"
+            *("stream", "--source", source, "--lake", lake, "--until-idle"),
+            *("--max-offsets", "300", "--config", impatient),
         )
         wait_for_batch(process, lake)
         broker.kill()

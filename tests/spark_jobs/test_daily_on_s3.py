@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -20,6 +18,7 @@ from marketlake.settings.model import S3Settings
 from spark_jobs.errors import JobError
 from spark_jobs.export import FOLDER
 from spark_jobs.input_paths import S3Path, find_paths
+from tests.processes import marketlake
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -50,19 +49,11 @@ def fill_input(place: Storage) -> None:
 
 
 def process(root: str) -> dict[str, int]:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "spark_jobs.cli", "batch", "process", "--json"),
-            *("--lake", f"{root}/lake", "--date", DAY),
-            *("--input", f"{root}/in/day", "--export", f"{root}/out"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
+    said = marketlake(
+        *("batch", "process", "--json", "--lake", f"{root}/lake", "--date", DAY),
+        *("--input", f"{root}/in/day", "--export", f"{root}/out"),
     )
-    assert done.returncode == 0, done.stderr[-2_000:]
-    return json.loads(done.stdout)
+    return json.loads(said)
 
 
 @pytest.mark.timeout(600)

@@ -1,4 +1,4 @@
-"""A stream that kills itself: run as a process by the tests of recovery.
+"""A stream that kills itself: a process of the tests of recovery.
 
 Arguments: SOURCE LAKE OFFSETS POINT COUNT. It sends itself SIGKILL when it passes the named point
 (``before manifest``, ``manifest``, or the table just committed) for the COUNT-th time.
@@ -20,8 +20,9 @@ from streaming.sources.open_source import open_source
 def main() -> None:
     source, lake, offsets, point, count = sys.argv[1:6]
     settings = load_settings(stream={"max_offsets_per_batch": int(offsets)})
-    spark = job_session("marketlake crash test", Storage(lake))
-    runner = StreamRunner(spark, open_source(source, settings), lake, settings)
+    place = open_source(source, settings)
+    spark = job_session("marketlake crash test", Storage(lake), light=place.light(settings))
+    runner = StreamRunner(spark, place, lake, settings)
     left = [int(count)]
 
     def crash(passed: str) -> None:
@@ -32,7 +33,3 @@ def main() -> None:
 
     runner.pipeline.crash_point = crash
     runner.run(until_idle=True)
-
-
-if __name__ == "__main__":
-    main()

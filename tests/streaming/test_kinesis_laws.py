@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from streaming.runner import StreamRunner
 from tests.kinesis_servers import access_to, wait_until_active
 
 from . import kinesis, lakes
-from .crashes import kill_group, start_driver
+from .crashes import crash
 from .kinesis import kinesis_settings, new_streams, send, source_of
 from .lakes import COMPARED, Message, assert_same, assert_same_state, publish, settings_with
 
@@ -125,9 +124,7 @@ def test_killed_at_any_point_a_restart_gives_the_same(
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", moto)
     lake = tmp_path / "lake"
     for point, count in (("before manifest", 1), ("manifest", 1), ("silver/trades", 1)):
-        process = start_driver(f"kinesis:us-east-1/{streams}", lake, 2_500, point, count)
-        assert process.wait(timeout=300) == -signal.SIGKILL
-        kill_group(process)
+        crash(f"kinesis:us-east-1/{streams}", lake, 2_500, point, count)
     kinesis.fill(spark, moto, streams, lake, kinesis_settings(stream))
     assert_same(tmp_path / "undisturbed", lake)
     assert_same_state(tmp_path / "undisturbed", lake)

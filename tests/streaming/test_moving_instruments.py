@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from streaming.pipeline import PIPELINE
 from streaming.runner import StreamRunner
 from streaming.sources.kafka import KafkaSource
 
-from .crashes import kill_group, start_driver
+from .crashes import crash
 from .lakes import (
     COMPARED,
     Message,
@@ -187,9 +186,7 @@ def test_killed_around_the_joining_of_lanes(
     lake = tmp_path / "lake"
     # The first batch to be decided is that which joins the lanes; the second has the messages.
     for point, count in (("manifest", 1), ("before manifest", 1), ("bronze/events", 1)):
-        process = start_driver(source, lake, 3_000, point, count)
-        assert process.wait(timeout=300) == -signal.SIGKILL
-        kill_group(process)
+        crash(source, lake, 3_000, point, count)
     kinds = [manifest.kind for manifest in manifests_of(lake)]
     assert kinds == ["lanes", "messages"]
     fill(spark, source, lake, settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 from pathlib import Path
 
 import duckdb
@@ -22,7 +21,7 @@ from streaming.pipeline import PIPELINE
 from .chaos.campaign import Campaign, differences
 from .chaos.places import KafkaPlace, LakePlace
 from .chaos.plants import PLANTS
-from .crashes import kill_group, start_driver
+from .crashes import crash
 from .deaths import Hit, LakeAtDeath, files_of
 from .lakes import assert_same, assert_same_state, fill, market_messages, publish, settings_with
 
@@ -74,9 +73,7 @@ def test_a_dead_lake_shows_what_its_writer_was_at(
     ]
     for point, count, hit in deaths:
         before = files_of(str(lake))
-        process = start_driver(source, lake, OFFSETS, point, count)
-        assert process.wait(timeout=300) == -signal.SIGKILL
-        kill_group(process)
+        crash(source, lake, OFFSETS, point, count)
         found = LakeAtDeath(str(lake), before)
         assert found.hit() is hit, point
         # As if a process had died that had not come to do anything.
@@ -92,9 +89,7 @@ def test_a_decided_batch_is_finished_without_its_messages(
     spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
 ):
     lake = tmp_path / "lake"
-    process = start_driver(source, lake, OFFSETS, "silver/trades", 1)
-    assert process.wait(timeout=300) == -signal.SIGKILL
-    kill_group(process)
+    crash(source, lake, OFFSETS, "silver/trades", 1)
     manifests = Manifests(Storage(str(lake)), PIPELINE)
     decided = manifests.sequences()
     fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -17,28 +14,16 @@ from marketlake.lake.manifests import Manifests
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from streaming.pipeline import PIPELINE
+from tests.processes import marketlake
 from tests.s3_servers import S3Server, faulty
 
-from .crashes import kill_group, start_driver
+from .crashes import crash
 from .lakes import assert_same, assert_same_state, fill, market_messages, publish, settings_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
 OFFSETS = 2_500
 FAULTS_SEED = int(os.environ.get("CHAOS_SEED", "1"))
-
-
-def marketlake(*arguments: str) -> str:
-    """Run a command; give what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "spark_jobs.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2_000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +50,7 @@ def test_killed_and_with_s3_failing_the_lake_is_that_of_a_quiet_run(
     lake = f"s3a://{s3_bucket}/lakes/main"
     with faulty(s3_server, seed=FAULTS_SEED, rate=0.05) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        process = start_driver(source, lake, OFFSETS, "silver/quotes", 2)
-        assert process.wait(timeout=300) == -signal.SIGKILL
-        kill_group(process)
+        crash(source, lake, OFFSETS, "silver/quotes", 2)
         marketlake(
             *("stream", "--source", source, "--lake", lake, "--until-idle"),
             *("--max-offsets", str(OFFSETS)),

@@ -6,10 +6,7 @@ a batch and more messages were waiting; else another is made.
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +22,7 @@ from marketlake.lake.manifests import Manifests
 from marketlake.lake.storage import Storage
 from streaming.pipeline import PIPELINE
 from streaming.state_compare import state_differences
+from tests.processes import MARKETLAKE, Process
 from tests.streaming.chaos.errors import CampaignError
 from tests.streaming.chaos.lives import Life
 from tests.streaming.chaos.market import Market
@@ -143,15 +141,9 @@ class Campaign:
         report = self._report
         self._plant(self._lake)
         report.differences = differences(self.undisturbed, self._lake)
-        done = subprocess.run(
-            [sys.executable, "-m", "spark_jobs.cli", "reconcile", "--lake", self._lake],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, **self._place.quiet},
-        )
-        if done.returncode != 0:
-            report.reconciled = (done.stdout + done.stderr).strip().rpartition("\n")[2]
+        done = Process(MARKETLAKE, "reconcile", "--lake", self._lake, environment=self._place.quiet)
+        if done.wait() != 0:
+            report.reconciled = (done.out + done.err).strip().rpartition("\n")[2]
 
     def _kill(self, market: Market, *, aimed: bool, disturbed: bool) -> Kill | None:
         """Start a stream, disturb what it needs, kill it, and look what it was at."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.processes import MARKETLAKE, Process
 from tests.streaming.chaos.errors import CampaignError
 
 _LIFE_S: Final = 300.0
@@ -41,18 +40,11 @@ class Life:
         log: Path,
         *more: str,
     ) -> None:
-        command = [sys.executable, "-m", "spark_jobs.cli", "stream", "--source", source]
-        command += ["--lake", lake, "--max-offsets", str(offsets), *more]
+        command = ["stream", "--source", source, "--lake", lake, "--max-offsets", str(offsets)]
         self._log = log
-        with log.open("ab") as said:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                env={**os.environ, **_SETTINGS, **environment},
-                start_new_session=True,
-            )
+        self._process = Process(
+            MARKETLAKE, *command, *more, environment={**_SETTINGS, **environment}, said=log
+        )
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Wait until something has happened while the process lives."""
