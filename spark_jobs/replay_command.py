@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,6 +110,19 @@ def as_text(summary: ReplaySummary, recording: Recording, target: Target) -> str
     return "\n".join(lines)
 
 
+@contextmanager
+def _ended_by_one_line() -> Iterator[None]:
+    """Make one line and an exit status of what ends a replay early."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: --resume goes on from here", err=True)
+        raise typer.Exit(130) from None
+    except _ERRORS as error:
+        typer.echo(f"replay: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def _progress(console: Console) -> tuple[Progress, ProgressCallback]:
     """Make a progress bar and what advances it."""
     bar = Progress(
@@ -176,13 +191,11 @@ def replay_command(
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Publish recorded market data as wire events, in the order of their times."""
-    errors = Console(stderr=True)
-    try:
-        target = parse_target(to)
-        pace = parse_speed(speed)
+    with _ended_by_one_line():
+        target, pace = parse_target(to), parse_speed(speed)
         recording = open_recording(dataset)
         publisher = open_publisher(target, partitions, aggregate=aggregate)
-        bar, advance = _progress(errors)
+        bar, advance = _progress(Console(stderr=True))
         with bar:
             summary = replay(
                 recording,
@@ -194,12 +207,6 @@ def replay_command(
                 resume=resume,
             )
         publisher.close()
-    except KeyboardInterrupt:
-        typer.echo("interrupted: --resume goes on from here", err=True)
-        raise typer.Exit(130) from None
-    except _ERRORS as error:
-        typer.echo(f"replay: {error}", err=True)
-        raise typer.Exit(1) from None
     if json_output:
         typer.echo(json.dumps(as_json(summary, recording, target)))
     else:

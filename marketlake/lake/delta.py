@@ -29,6 +29,24 @@ def _configuration(table: Table) -> dict[str, str | None]:
     return {**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(ranged)}
 
 
+def _actions(
+    added: Iterable[DataFile], removed: Iterable[DataFile]
+) -> list[AddAction | RemoveAction]:
+    now_ms = int(time.time() * 1_000)
+    return [
+        *(
+            AddAction(
+                f.path, f.size_bytes, f.partition, now_ms, data_change=True, stats=f.statistics
+            )
+            for f in added
+        ),
+        *(
+            RemoveAction(f.path, True, now_ms, size=f.size_bytes, partition_values=f.partition)
+            for f in removed
+        ),
+    ]
+
+
 class DeltaTables:
     """The tables of one lake, opened once and kept up to date.
 
@@ -150,22 +168,10 @@ class DeltaTables:
         last = self.version_of(path, application)
         if last is not None and last >= sequence:
             return False
-        now_ms = int(time.time() * 1_000)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(
-                f.path, f.size_bytes, f.partition, now_ms, data_change=True, stats=f.statistics
-            )
-            for f in files
-        ]
-        actions += [
-            RemoveAction(f.path, True, now_ms, size=f.size_bytes, partition_values=f.partition)
-            for f in replaced
-        ]
-        delta = self._delta(path)
         table = self._tables[path]
         try:
-            delta.create_write_transaction(
-                actions,
+            self._delta(path).create_write_transaction(
+                _actions(files, replaced),
                 "append",
                 table.arrow_schema,
                 list(table.partition_by),

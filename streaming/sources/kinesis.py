@@ -17,7 +17,7 @@ from marketlake.settings.model import KinesisSettings, S3Settings, Settings
 from streaming.sources import kinesis_connector
 from streaming.sources.kinesis_data_source import FORMAT, KinesisDataSource, Options
 from streaming.sources.kinesis_planner import list_streams
-from streaming.sources.kinesis_shards import Plan, shard_number
+from streaming.sources.kinesis_plans import Plan, shard_number
 from streaming.sources.kinesis_succession import successions
 from streaming.sources.offset_log import logged_offset
 from streaming.sources.source import Reading, SourceError, Succession

@@ -40,17 +40,11 @@ from pyspark.sql.types import StructType
 
 from marketlake.kinesis.client import KinesisAccess, KinesisError
 from marketlake.settings.model import S3Settings
+from streaming.sources.kinesis_cursor import Patience, ShardCursor
 from streaming.sources.kinesis_ends import KinesisEnds
 from streaming.sources.kinesis_planner import KinesisPlanner
-from streaming.sources.kinesis_records import (
-    ROW_DDL,
-    Bounds,
-    Patience,
-    ShardCursor,
-    read_again,
-    read_on,
-)
-from streaming.sources.kinesis_shards import Plan, ShardName, ShardPosition
+from streaming.sources.kinesis_plans import Plan, ShardName, ShardPosition
+from streaming.sources.kinesis_records import ROW_DDL, Bounds, read_again, read_on
 
 FORMAT: Final = "marketlake-kinesis"
 _OPTIONS: Final = frozenset(

@@ -15,7 +15,7 @@ import msgspec
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import S3Settings
-from streaming.sources.kinesis_shards import Plan, ShardEnd, ShardName
+from streaming.sources.kinesis_plans import Plan, ShardEnd, ShardName
 
 _KEPT_PLANS: Final = 100
 """As many as Spark keeps batches of: any of them may be run again."""

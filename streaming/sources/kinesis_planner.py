@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from marketlake.kinesis.client import AWS_ERRORS, KinesisAccess, KinesisError, answered_at, code_of
+from streaming.sources.kinesis_cursor import Answer, Patience, ShardCursor, arrival_ms
 from streaming.sources.kinesis_ends import KinesisEnds
-from streaming.sources.kinesis_records import Answer, Patience, ShardCursor, arrival_ms
-from streaming.sources.kinesis_shards import (
+from streaming.sources.kinesis_plans import (
     ListedShard,
     ListedStream,
     Plan,
     ShardName,
     ShardPosition,
+)
+from streaming.sources.kinesis_shards import (
     after,
     beginning,
     childless,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from streaming.sources.kinesis_shards import Plan, ShardPosition, shard_number
+from streaming.sources.kinesis_plans import Plan, ShardPosition, shard_number
 from streaming.sources.source import Succession
 
 _Shards = Mapping[str, ShardPosition]

@@ -54,18 +54,18 @@ def bar_rows(
         "close": pa.array(bars["close"]),
     }
     values = {name: pa.array(bars[name]) for name in ("open", "high", "low", "volume")}
-    values["quote_volume"] = _nullable(bars["quote_volume"])
-    values["vwap"] = _nullable(vwap(bars["quote_volume"], bars["volume"]))
-    values["trade_count"] = _nullable(bars["trade_count"]).cast(pa.int64())
+    values["quote_volume"] = nullable(bars["quote_volume"])
+    values["vwap"] = nullable(vwap(bars["quote_volume"], bars["volume"]))
+    values["trade_count"] = nullable(bars["trade_count"]).cast(pa.int64())
     assert output.indicators is not None
     # In the table they stand between the bar they belong to and the columns of its partition.
     names = [n for n in table.file_schema.names if n not in key]
     indicators = {
-        name: _nullable(column) for name, column in zip(names, output.indicators, strict=True)
+        name: nullable(column) for name, column in zip(names, output.indicators, strict=True)
     }
     return (
-        _table(GOLD_BARS, {**key, **values}),
-        _table(table, {**key, **indicators}),
+        rows_of(GOLD_BARS, {**key, **values}),
+        rows_of(table, {**key, **indicators}),
     )
 
 
@@ -84,8 +84,8 @@ def microstructure_rows(
         "rows": pa.array(bars["rows"].astype(np.int64)),
     }
     for name in GOLD_MICROSTRUCTURE.file_schema.names[len(columns) :]:
-        columns[name] = _nullable(bars[name]) if name in bars else nothing
-    return _table(GOLD_MICROSTRUCTURE, columns)
+        columns[name] = nullable(bars[name]) if name in bars else nothing
+    return rows_of(GOLD_MICROSTRUCTURE, columns)
 
 
 def anomaly_rows(anomalies: list[Anomaly]) -> pa.Table:
@@ -97,13 +97,15 @@ def anomaly_rows(anomalies: list[Anomaly]) -> pa.Table:
     columns: dict[str, Any] = {n: pa.array([getattr(a, n) for a in anomalies]) for n in names}
     for name, field in (("event_time", "start_us"), ("end_time", "end_us")):
         columns[name] = timestamps(np.array([getattr(a, field) for a in anomalies], np.int64))
-    return _table(GOLD_ANOMALIES, columns)
+    return rows_of(GOLD_ANOMALIES, columns)
 
 
-def _nullable(values: Float64Array) -> pa.Array:
+def nullable(values: Float64Array) -> pa.Array:
+    """Give values with null in the place of NaN."""
     absent = np.isnan(values)
     return pa.array(values, mask=absent if absent.any() else None)
 
 
-def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
+def rows_of(table: Table, columns: dict[str, Any]) -> pa.Table:
+    """Give columns in the order of a table's files."""
     return pa.table({name: columns[name] for name in table.file_schema.names})

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from marketlake.analytics.arrays import Columns, Float64Array, Int64Array, row_count
+from marketlake.analytics.arrays import Columns, Int64Array, row_count
 from marketlake.analytics.depth.opportunity import STATUS
 from marketlake.contracts.tables import (
     GOLD_ANOMALIES,
@@ -19,7 +19,7 @@ from marketlake.contracts.tables import (
     Table,
 )
 from streaming.stages.fold_output import INTERVALS
-from streaming.stages.gold import anomaly_rows
+from streaming.stages.gold import anomaly_rows, nullable, rows_of
 from streaming.stages.merge_fold import MergeOutput
 from streaming.stages.silver import dictionary, timestamps
 
@@ -98,7 +98,7 @@ def _spreads(output: MergeOutput, columns: Columns, *, studies: bool) -> MergeRo
     if not studies:
         values["notional"] = pa.array(columns["quantity"] * columns["buy_price"])
         values["capacity_notional"] = pa.array(columns["capacity_notional"])
-    rows = _table(GOLD_SPREADS, values)
+    rows = rows_of(GOLD_SPREADS, values)
     return MergeRows(GOLD_SPREADS, rows, columns["buy"], columns["time_us"])
 
 
@@ -119,7 +119,7 @@ def _triangles(output: MergeOutput, columns: Columns, *, studies: bool) -> Merge
     age_us = np.zeros(cycle.size) if studies else columns["oldest_age_us"] / 1e3
     values["oldest_age_ms"] = pa.array(age_us)
     first = np.array([one.legs[0] >> 1 for one in output.cycles], np.int64)
-    rows = _table(GOLD_TRIANGLES, values)
+    rows = rows_of(GOLD_TRIANGLES, values)
     return MergeRows(GOLD_TRIANGLES, rows, first[cycle], columns["time_us"])
 
 
@@ -131,7 +131,7 @@ def _basis(output: MergeOutput, columns: Columns) -> MergeRows:
         "spot_instrument": dictionary(columns["spot"], names),
         "perp_instrument": dictionary(columns["perp"], names),
         "event_time": timestamps(columns["time_us"]),
-        "annualised_carry": _nullable(columns["annualised_carry"]),
+        "annualised_carry": nullable(columns["annualised_carry"]),
         "oldest_age_ms": pa.array(columns["oldest_age_us"] / 1e3),
     }
     for name in (
@@ -139,7 +139,7 @@ def _basis(output: MergeOutput, columns: Columns) -> MergeRows:
         "perp_quantity",
     ):  # fmt: skip
         values[name] = pa.array(columns[name])
-    rows = _table(GOLD_BASIS, values)
+    rows = rows_of(GOLD_BASIS, values)
     return MergeRows(GOLD_BASIS, rows, columns["perp"], columns["time_us"])
 
 
@@ -202,11 +202,3 @@ def _bases(output: MergeOutput, codes: Int64Array) -> pa.Array:
 
 def _join(*parts: Any) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
-
-
-def _nullable(values: Float64Array) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
-
-
-def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
-    return pa.table({name: columns[name] for name in table.file_schema.names})

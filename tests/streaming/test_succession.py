@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.sources.kinesis_shards import Plan, ShardPosition, StreamPosition
+from streaming.sources.kinesis_plans import Plan, ShardPosition, StreamPosition
 from streaming.sources.kinesis_succession import successions
 from streaming.stages.messages import InputPosition
 from streaming.succession import endings, joins

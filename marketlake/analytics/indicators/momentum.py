@@ -204,14 +204,14 @@ def _ultimate(
     out: Float64,
     row: int,
     short: int,
-    middle: int,
+    mid: int,
     long: int,
 ) -> None:
     # State: [whether a bar was taken; last close; three windows of the sums of buying pressure and
     # of true range].
     a_at = word + 2
     b_at = a_at + PAIR_HEADER + 2 * short
-    c_at = b_at + PAIR_HEADER + 2 * middle
+    c_at = b_at + PAIR_HEADER + 2 * mid
     for run in range(series.size):
         k = series[run]
         taken, last = load2(states, k, word)
@@ -234,16 +234,7 @@ def _ultimate(
             )
             total = 4.0 * (up / whole) if whole > 0.0 else 0.0
             b_full, b_pos, b_up, b_range, up, whole = push_pair(
-                states,
-                k,
-                b_at + PAIR_HEADER,
-                middle,
-                b_full,
-                b_pos,
-                b_up,
-                b_range,
-                pressure,
-                spread,
+                states, k, b_at + PAIR_HEADER, mid, b_full, b_pos, b_up, b_range, pressure, spread
             )
             total += 2.0 * (up / whole) if whole > 0.0 else 0.0
             c_full, c_pos, c_up, c_range, up, whole = push_pair(
