@@ -1,0 +1,1 @@
+../../../roots/cluster/variables.tf

@@ -1,0 +1,1 @@
+../../../roots/data/main.tf

@@ -1,0 +1,3 @@
+output "budget_name" {
+  value = aws_budgets_budget.monthly.name
+}

@@ -1,0 +1,105 @@
+# Who touched the buckets: S3's own log of accesses, in a bucket of its own, since S3 writes it to no
+# bucket that is encrypted with a key of KMS.
+
+resource "aws_s3_bucket" "access" {
+  bucket        = local.access
+  force_destroy = var.force_destroy
+}
+
+resource "aws_s3_bucket_versioning" "access" {
+  bucket = aws_s3_bucket.access.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "access" {
+  bucket = aws_s3_bucket.access.id
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "access" {
+  bucket                  = aws_s3_bucket.access.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "access" {
+  bucket = aws_s3_bucket.access.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "access" {
+  bucket = aws_s3_bucket.access.id
+
+  rule {
+    id     = "logs-expire"
+    status = "Enabled"
+    filter {}
+    expiration {
+      days = var.log_days
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_days
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.access]
+}
+
+data "aws_iam_policy_document" "access" {
+  statement {
+    sid       = "LogDelivery"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.access.arn}/*"]
+    principals {
+      type        = "Service"
+      identifiers = ["logging.s3.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = [for bucket in aws_s3_bucket.this : bucket.arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.emulated ? [] : [1]
+    content {
+      sid       = "TlsOnly"
+      effect    = "Deny"
+      actions   = ["s3:*"]
+      resources = [aws_s3_bucket.access.arn, "${aws_s3_bucket.access.arn}/*"]
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
+      condition {
+        test     = "Bool"
+        variable = "aws:SecureTransport"
+        values   = ["false"]
+      }
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "access" {
+  bucket = aws_s3_bucket.access.id
+  policy = data.aws_iam_policy_document.access.json
+}

@@ -1,0 +1,217 @@
+# Buckets and the key of the data: what must outlive every cluster.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+locals {
+  account = data.aws_caller_identity.current.account_id
+  root    = "arn:${data.aws_partition.current.partition}:iam::${local.account}:root"
+
+  # Names of buckets are one space for all accounts of the world.
+  buckets = { for use in ["lake", "artifacts", "logs", "backup"] : use => "${var.prefix}-${local.account}-${use}" }
+  access  = "${var.prefix}-${local.account}-access"
+
+  # Files of a partition, and never `_delta_log` beside them. The table is bronze/events.
+  bronze_files = "${var.lake_path}/bronze/events/date="
+}
+
+# --- key ------------------------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "key" {
+  # Who may use it is said by the policies of the roles; without this nobody could.
+  statement {
+    sid       = "RightsByRoles"
+    actions   = ["kms:*"]
+    resources = ["*"]
+    principals {
+      type        = "AWS"
+      identifiers = [local.root]
+    }
+  }
+  # MSK's logs, and those of the network it stands in.
+  statement {
+    sid       = "KeepLogs"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+    resources = ["*"]
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${var.region}.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+      values   = ["arn:${data.aws_partition.current.partition}:logs:${var.region}:${local.account}:log-group:/${var.prefix}/*"]
+    }
+  }
+}
+
+resource "aws_kms_key" "data" {
+  description             = "Data of ${var.prefix}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  policy                  = data.aws_iam_policy_document.key.json
+}
+
+resource "aws_kms_alias" "data" {
+  name          = "alias/${var.prefix}-data"
+  target_key_id = aws_kms_key.data.key_id
+}
+
+# --- buckets --------------------------------------------------------------------------------------
+
+resource "aws_s3_bucket" "this" {
+  for_each      = local.buckets
+  bucket        = each.value
+  force_destroy = var.force_destroy
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.id
+  rule {
+    bucket_key_enabled = true
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = aws_kms_key.data.arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  for_each                = aws_s3_bucket.this
+  bucket                  = each.value.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_logging" "this" {
+  for_each      = aws_s3_bucket.this
+  bucket        = each.value.id
+  target_bucket = aws_s3_bucket.access.id
+  target_prefix = "${each.key}/"
+
+  # S3 refuses a bucket that its log may not be written to.
+  depends_on = [aws_s3_bucket_policy.access]
+}
+
+data "aws_iam_policy_document" "tls_only" {
+  for_each = local.buckets
+
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.this[each.key].arn, "${aws_s3_bucket.this[each.key].arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "tls_only" {
+  for_each = var.emulated ? {} : local.buckets
+  bucket   = aws_s3_bucket.this[each.key].id
+  policy   = data.aws_iam_policy_document.tls_only[each.key].json
+}
+
+# --- what ages ------------------------------------------------------------------------------------
+
+resource "aws_s3_bucket_lifecycle_configuration" "lake" {
+  bucket = aws_s3_bucket.this["lake"].id
+
+  # Nothing of a lake is ever expired here: Delta's log would go on naming it. `marketlake maintain`
+  # takes away what is old, and this what it took away: leases and logs are rewritten many times an hour.
+  rule {
+    id     = "replaced-versions"
+    status = "Enabled"
+    filter {}
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_days
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  rule {
+    id     = "bronze-cools"
+    status = "Enabled"
+    filter {
+      prefix = local.bronze_files
+    }
+    transition {
+      days          = var.bronze_infrequent_days
+      storage_class = "STANDARD_IA"
+    }
+    transition {
+      days          = var.bronze_archive_days
+      storage_class = "GLACIER_IR"
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "logs" {
+  bucket = aws_s3_bucket.this["logs"].id
+
+  rule {
+    id     = "logs-expire"
+    status = "Enabled"
+    filter {}
+    expiration {
+      days = var.log_days
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_days
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "kept" {
+  for_each = toset(["artifacts", "backup"])
+  bucket   = aws_s3_bucket.this[each.key].id
+
+  rule {
+    id     = "replaced-versions"
+    status = "Enabled"
+    filter {}
+    noncurrent_version_expiration {
+      noncurrent_days = 90
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
