@@ -21,8 +21,9 @@ os.environ.setdefault("INITIAL_NO_AUTH_ACTION_COUNT", "1000000000")
 
 from moto.budgets.models import budgets_backends
 from moto.budgets.responses import BudgetsResponse
-from moto.core.responses import ActionResult, EmptyResult
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import utcnow
+from moto.ec2.responses.security_groups import SecurityGroups
 from moto.emr.exceptions import InvalidRequestException
 from moto.emr.models import Cluster, Step
 from moto.emr.responses import ElasticMapReduceResponse
@@ -111,6 +112,26 @@ def cancel_steps(self: ElasticMapReduceResponse) -> ActionResult:
         )
     _advance(cluster)
     return ActionResult({"CancelStepsInfoList": answers})
+
+
+# --- clusters -------------------------------------------------------------------------------------
+
+
+def _run_job_flow(self: ElasticMapReduceResponse) -> ActionResult:
+    """Start a cluster, with what moto leaves out of the request."""
+    answer = _moto_run_job_flow(self)
+    cluster = self.backend.clusters[answer._result["JobFlowId"]]
+    cluster.__dict__ |= {
+        "auto_termination": _plain(self._get_param("AutoTerminationPolicy")),
+        "managed_scaling": _plain(self._get_param("ManagedScalingPolicy")),
+        "log_encryption_kms_key_id": self._get_param("LogEncryptionKmsKeyId"),
+        "scale_down_behavior": self._get_param("ScaleDownBehavior")
+        or "TERMINATE_AT_TASK_COMPLETION",
+    }
+    return answer
+
+
+_moto_run_job_flow = ElasticMapReduceResponse.run_job_flow
 
 
 # --- groups and fleets ----------------------------------------------------------------------------
@@ -270,6 +291,27 @@ def _create_stream(self: KinesisResponse) -> EmptyResult:
     return EmptyResult()
 
 
+# --- security groups ------------------------------------------------------------------------------
+
+
+def _keeping_descriptions(name: str) -> Callable[[Any], Any]:
+    """Keep what a rule says of itself: moto does so for addresses alone."""
+    answer = getattr(SecurityGroups, name)
+
+    def handler(self: SecurityGroups) -> Any:
+        result = answer(self)
+        for permission in self._get_param("IpPermissions", []):
+            for rule in result._result["SecurityGroupRules"]:
+                for given in (
+                    *permission.get("UserIdGroupPairs", []),
+                    *permission.get("PrefixListIds", []),
+                ):
+                    rule.ip_range = {"Description": given.get("Description")}
+        return result
+
+    return handler
+
+
 def register() -> None:
     """Give moto's responses the actions that it lacks."""
     emr = {
@@ -287,6 +329,9 @@ def register() -> None:
             remove_managed_scaling_policy,
         )
     }
+    emr["run_job_flow"] = _run_job_flow
+    # moto finds the region in the name of the host alone, and a local one has none.
+    emr["get_region_from_url"] = BaseResponse.get_region_from_url
     emr |= {
         name: _first_advancing(name, parameter)
         for name, parameter in (
@@ -306,6 +351,13 @@ def register() -> None:
     for response, handlers in (
         (ElasticMapReduceResponse, emr),
         (BudgetsResponse, budgets),
+        (
+            SecurityGroups,
+            {
+                name: _keeping_descriptions(name)
+                for name in ("authorize_security_group_egress", "authorize_security_group_ingress")
+            },
+        ),
         (KinesisResponse, {"create_stream": _create_stream}),
     ):
         for name, handler in handlers.items():
