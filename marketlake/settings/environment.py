@@ -1,7 +1,7 @@
 """The environment variables that place things on this machine, read nowhere else."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -42,6 +42,27 @@ def data_dir() -> Path | None:
     """Give ``MARKETLAKE_DATA``, the folder of recorded data sets, or None where it is unset."""
     chosen = _path("MARKETLAKE_DATA")
     return None if chosen is None else chosen.absolute()
+
+
+def terraform_mirror() -> Path | None:
+    """Give ``MARKETLAKE_TERRAFORM_MIRROR``, a folder with Terraform's provider, or None."""
+    chosen = _path("MARKETLAKE_TERRAFORM_MIRROR")
+    return None if chosen is None else chosen.absolute()
+
+
+def for_child(extra: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of this process with some variables more, for one it starts."""
+    return {**os.environ, **extra}
+
+
+def set_for_all(variables: Mapping[str, str]) -> None:
+    """Set variables for this process, its libraries, and all that it starts."""
+    os.environ.update(variables)
+
+
+def aws_endpoint() -> str | None:
+    """Give ``AWS_ENDPOINT_URL``, which sends every AWS tool elsewhere than to AWS, or None."""
+    return os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def aws_region() -> str | None:

@@ -106,7 +106,9 @@ def load_settings(file: Path | None = None, **sections: object) -> Settings:
             values = tomllib.loads(file.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings file {file}: {error}") from error
-    unknown = unknown_variables(_PREFIX, (*Settings.model_fields, "data", "cache", "jars"))
+    unknown = unknown_variables(
+        _PREFIX, (*Settings.model_fields, "data", "cache", "jars", "terraform_mirror")
+    )
     if unknown:
         raise SettingsError(
             f"settings refused: unknown variable {', '.join(unknown)}; sections are "
