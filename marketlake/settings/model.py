@@ -23,6 +23,7 @@ from marketlake.settings.calculation import (
     MicrostructureSettings,
     SpreadSettings,
 )
+from marketlake.settings.cluster import ClusterSettings, EmrSettings
 from marketlake.settings.environment import unknown_variables
 from marketlake.settings.feed import FeedSettings
 from marketlake.settings.lake import MaintainSettings, S3Settings
@@ -32,6 +33,9 @@ from marketlake.settings.sources import KinesisSettings, StreamSettings
 __all__ = [
     "AnomalySettings",
     "BarSettings",
+    "ClusterSettings",
+    "Deployed",
+    "EmrSettings",
     "FeedSettings",
     "IndicatorSettings",
     "KinesisSettings",
@@ -69,6 +73,8 @@ class Settings(BaseSettings):
     spreads: SpreadSettings = SpreadSettings()
     feed: FeedSettings = FeedSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+    cluster: ClusterSettings = ClusterSettings()
+    emr: EmrSettings = EmrSettings()
     s3: S3Settings = S3Settings()
     maintain: MaintainSettings = MaintainSettings()
 

@@ -33,6 +33,8 @@ class StreamSettings(Section):
     take less."""
     trigger_ms: int = Field(1_000, ge=0)
     """Pause between batches of a continuous run."""
+    stop_poll_ms: int = Field(5_000, ge=0)
+    """How often a request in the lake to end the stream is looked for; 0 for never."""
     merge_buckets: int = Field(1, ge=1, le=1_024)
     """Tasks of step two; each takes the base assets that hash to it."""
 

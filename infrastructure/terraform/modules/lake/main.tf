@@ -63,6 +63,9 @@ resource "aws_s3_bucket" "this" {
   for_each      = local.buckets
   bucket        = each.value
   force_destroy = var.force_destroy
+
+  # So that the key goes last: where a bucket cannot be deleted, what it holds can still be read.
+  depends_on = [aws_kms_key.data]
 }
 
 resource "aws_s3_bucket_versioning" "this" {

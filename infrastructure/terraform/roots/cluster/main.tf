@@ -6,6 +6,9 @@ locals {
 
   network   = var.network == null ? module.network[0].network : var.network
   lake_path = regex("^s3a://[^/]+/(.+)$", var.lake_uri)[0]
+
+  # Whether jobs use Glue is said once, in the settings of the code.
+  classifications = jsondecode(file(var.configurations_file))[*].Classification
 }
 
 data "aws_partition" "current" {}
@@ -36,7 +39,7 @@ module "iam" {
   kms_key_arns     = [var.kms_key_arn]
   stream_arns      = var.stream_arns
   kafka_arn        = var.kafka_arn
-  glue_catalog     = var.glue_catalog
+  glue_catalog     = contains(local.classifications, "spark-hive-site")
   cost_tags        = { project = var.name, environment = var.environment }
 }
 

@@ -190,12 +190,6 @@ variable "serverless" {
   default     = false
 }
 
-variable "glue_catalog" {
-  description = "Let jobs use the Glue catalog."
-  type        = bool
-  default     = false
-}
-
 variable "auto_termination_idle_s" {
   description = "Seconds without work after which the cluster ends; null for never. A running stream is work: then the budget and the alarm on cost are what is left."
   type        = number
