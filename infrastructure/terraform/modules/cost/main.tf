@@ -10,7 +10,7 @@ resource "aws_budgets_budget" "monthly" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:environment$${var.environment}"]
+    values = [format("user:environment$%s", var.environment)]
   }
 
   # Half of it to be seen, all of it to be acted on, and what the month will come to if it goes on so.
