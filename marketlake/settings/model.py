@@ -23,7 +23,7 @@ from marketlake.settings.calculation import (
     MicrostructureSettings,
     SpreadSettings,
 )
-from marketlake.settings.cluster import ClusterSettings, EmrSettings
+from marketlake.settings.cluster import ClusterSettings, Deployed, EmrSettings
 from marketlake.settings.environment import unknown_variables
 from marketlake.settings.feed import FeedSettings
 from marketlake.settings.lake import MaintainSettings, S3Settings
