@@ -54,6 +54,7 @@ _SHIPPED_BY_SPARK = (
 )
 
 _AWS_SDK = "2.25.53"
+_HADOOP = "3.4.1"
 
 # Delta brings delta-storage; the Kafka source brings its token provider, kafka-clients, pool2.
 SPARK = JarGroup(
@@ -70,7 +71,7 @@ SPARK = JarGroup(
 S3 = JarGroup(
     name="s3",
     roots=(
-        Coordinate("org.apache.hadoop", "hadoop-aws", "3.4.1"),
+        Coordinate("org.apache.hadoop", "hadoop-aws", _HADOOP),
         Coordinate("software.amazon.awssdk", "s3", _AWS_SDK),
         Coordinate("software.amazon.awssdk", "s3-transfer-manager", _AWS_SDK),
         Coordinate("software.amazon.awssdk", "sts", _AWS_SDK),
@@ -100,7 +101,20 @@ BROKER = JarGroup(
     ),
 )
 
-GROUPS = {group.name: group for group in (SPARK, BROKER, S3)}
+# ResourceManager and NodeManager on this machine, to prove what a cluster is given: processes of
+# their own. The NodeManager asks for the timeline service's classes even where none runs.
+YARN = JarGroup(
+    name="yarn",
+    roots=(
+        Coordinate("org.apache.hadoop", "hadoop-common", _HADOOP),
+        Coordinate("org.apache.hadoop", "hadoop-yarn-server-resourcemanager", _HADOOP),
+        Coordinate("org.apache.hadoop", "hadoop-yarn-server-nodemanager", _HADOOP),
+        Coordinate("org.apache.hadoop", "hadoop-yarn-server-timelineservice", _HADOOP),
+        Coordinate("org.apache.hadoop", "hadoop-yarn-client", _HADOOP),
+    ),
+)
+
+GROUPS = {group.name: group for group in (SPARK, BROKER, S3, YARN)}
 DEFAULT_GROUPS = (SPARK, BROKER)
 
 # Spark 4.0 is tested on 17 and 21; Java 24 took away the security manager that Hadoop 3.4 calls.

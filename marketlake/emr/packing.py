@@ -1,0 +1,307 @@
+"""Packs what a cluster runs: the Python environment, and the application with compiled kernels.
+
+Also a program: ``python -m marketlake.emr.packing [--to FOLDER]``, run by ``scripts/package``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from marketlake.contracts.errors import MarketlakeError
+from marketlake.emr.archives import Archive, pack, packed_before, remember
+from marketlake.local.jars import spark_jar_paths
+
+INTERPRETER: Final = "/usr/bin/python3.11"
+"""The Python of a cluster's machines that the environment stands on."""
+
+KERNEL_ENVIRONMENT: Final[Mapping[str, str]] = {
+    "NUMBA_CPU_NAME": "x86-64-v3",
+    "NUMBA_CPU_FEATURES": "+avx2",
+}
+"""Which processor kernels are compiled for: any x86 of the last ten years. numba takes a compiled
+kernel up again only where these are the same, and else they are those of the very machine."""
+
+_OURS: Final = ("marketlake", "streaming", "spark_jobs")
+_OF_THE_CLUSTER: Final = frozenset({"pyspark", "py4j", "delta-spark"})
+"""Spark is the cluster's own, and its Python side must be of the same build."""
+_GLIBC_MINOR: Final = 34
+"""Wheels may ask for glibc 2.34 at most: that of Amazon Linux 2023."""
+_UNUSED: Final = ("bin", "share", "**/tests", "pyarrow/include", "numpy/_core/include")
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class PackingError(MarketlakeError):
+    """Something cannot be packed: one line with what, where and the mend."""
+
+
+def main_file() -> Path:
+    """Give the program that spark-submit is to run."""
+    return _ROOT / "spark_jobs" / "main.py"
+
+
+def cluster_jars(*, delta: bool = False) -> list[Path]:
+    """Give the jars that a cluster lacks: those of the Kafka source.
+
+    Parameters
+    ----------
+    delta : bool
+        Delta's too, for a cluster that does not bring its own.
+    """
+    return [jar for jar in spark_jar_paths() if delta or not jar.name.startswith("io.delta_")]
+
+
+def pack_environment(folder: Path, *, interpreter: str = INTERPRETER) -> Archive:
+    """Pack the locked third-party packages as a virtual environment.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``environment.tar.gz`` is written; kept where it was made of the same inputs.
+    interpreter : str
+        Absolute path of the Python that the environment is a link to, on each machine of the
+        cluster. Its minor version is that of the packages.
+
+    Raises
+    ------
+    PackingError
+        A package has no wheel for the cluster, or cannot be fetched.
+    """
+    minor = _minor_of(interpreter)
+    wanted = _wanted_packages()
+    inputs = _digest(wanted, interpreter, Path(__file__).read_text())
+    archive = folder / "environment.tar.gz"
+    before = packed_before(archive, inputs)
+    if before is not None:
+        return before
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".environment-", dir=folder) as scratch:
+        stage = Path(scratch) / "environment"
+        site = stage / "lib" / f"python{minor}" / "site-packages"
+        _install(wanted, minor, site)
+        for pattern in _UNUSED:
+            for path in list(site.glob(pattern)):
+                shutil.rmtree(path)
+        _compile_modules(stage, minor)
+        _link(stage, Path(interpreter), minor)
+        packed = pack(stage, archive)
+    remember(packed, inputs)
+    return packed
+
+
+def pack_application(folder: Path, *, interpreter: str = INTERPRETER) -> Archive:
+    """Pack our own code, with its kernels compiled for `KERNEL_ENVIRONMENT`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``application.tar.gz`` is written; kept where it was made of the same inputs.
+    interpreter : str
+        As for `pack_environment`: kernels hold for one minor version of Python.
+
+    Raises
+    ------
+    PackingError
+        This Python is of another minor version, or the kernels do not compile.
+    """
+    minor = _minor_of(interpreter)
+    files = sorted(_sources())
+    inputs = _digest(
+        *(f"{file.relative_to(_ROOT)}\0{file.read_bytes().hex()}" for file in files),
+        json.dumps(dict(KERNEL_ENVIRONMENT)),
+        _wanted_packages(),
+        minor,
+    )
+    archive = folder / "application.tar.gz"
+    before = packed_before(archive, inputs)
+    if before is not None:
+        return before
+    folder.mkdir(parents=True, exist_ok=True)
+    with _stage(inputs) as stage:
+        for file in files:
+            target = stage / file.relative_to(_ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        _compile_kernels(stage, minor)
+        _compile_modules(stage, minor)
+        packed = pack(stage, archive)
+    remember(packed, inputs)
+    return packed
+
+
+def _minor_of(interpreter: str) -> str:
+    found = re.fullmatch(r"/.*/python(3\.\d+)", interpreter)
+    if found is None:
+        raise PackingError(
+            f"interpreter {interpreter!r} does not say its version; write it as {INTERPRETER}"
+        )
+    return found[1]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _wanted_packages() -> str:
+    """Give the locked requirements, hashes included, without what the cluster brings."""
+    lock = _ROOT / "requirements.txt"
+    try:
+        text = lock.read_text()
+    except OSError as error:
+        raise PackingError(f"{lock} cannot be read ({error}); pack from a checkout") from error
+    entries = re.split(r"\n(?=\S)", text)
+    return "\n".join(e for e in entries if e.partition("==")[0] not in _OF_THE_CLUSTER)
+
+
+def _install(wanted: str, minor: str, site: Path) -> None:
+    """Install wheels for the cluster's Linux, whatever this machine is."""
+    platforms = [f"manylinux_2_{n}_x86_64" for n in range(_GLIBC_MINOR, 4, -1)]
+    platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
+    abis = [f"cp{minor.replace('.', '')}", "abi3", "none"]
+    requirements = site.parent / "requirements.txt"
+    requirements.parent.mkdir(parents=True)
+    requirements.write_text(wanted)
+    options = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
+    options += ["--implementation=cp", f"--python-version={minor}", f"--target={site}"]
+    options += [f"--platform={name}" for name in platforms] + [f"--abi={name}" for name in abis]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    _run([*pip, *options, "-r", str(requirements)], "the packages cannot be installed")
+    requirements.unlink()
+    for record in site.glob("*.dist-info/RECORD"):
+        # It lists what is removed below, and digests of programs that name this machine.
+        record.unlink()
+
+
+def _compile_modules(stage: Path, minor: str) -> None:
+    """Compile to bytecode that nothing checks again: archives do not change."""
+    _require_minor(minor)
+    options = ["-q", "--invalidation-mode=unchecked-hash", "-s", str(stage), "-p", "/"]
+    command = [sys.executable, "-m", "compileall", *options, str(stage)]
+    _run(command, "the modules do not compile", {"PYTHONHASHSEED": "0"})
+
+
+def _compile_kernels(stage: Path, minor: str) -> None:
+    _require_minor(minor)
+    environment = {
+        **KERNEL_ENVIRONMENT,
+        "PYTHONPATH": str(stage),
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "streaming.warm"]
+    _run(command, "the kernels do not compile", environment, cwd=stage)
+    if not any(stage.rglob("*.nbi")):
+        raise PackingError(
+            f"no compiled kernel in {stage}: it is read-only, or NUMBA_CACHE_DIR or "
+            "NUMBA_DISABLE_JIT is set; unset them"
+        )
+
+
+def _require_minor(minor: str) -> None:
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if ours != minor:
+        raise PackingError(
+            f"this is Python {ours}, the cluster's is {minor}: make .venv with python{minor}, or "
+            f"name a cluster's python{ours} by --interpreter"
+        )
+
+
+def _link(stage: Path, interpreter: Path, minor: str) -> None:
+    """Make the folder a virtual environment of an interpreter that need not be on this machine."""
+    programs = stage / "bin"
+    programs.mkdir()
+    (programs / "python").symlink_to(interpreter)
+    for name in ("python3", f"python{minor}"):
+        (programs / name).symlink_to("python")
+    (stage / "pyvenv.cfg").write_text(
+        f"home = {interpreter.parent}\ninclude-system-site-packages = false\nversion = {minor}\n"
+    )
+
+
+def _sources() -> Iterator[Path]:
+    for package in _OURS:
+        for path in (_ROOT / package).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+@contextmanager
+def _stage(inputs: str) -> Iterator[Path]:
+    """Give a folder whose path depends on the inputs only: compiled kernels hold the path."""
+    stage = Path(tempfile.gettempdir()) / f"marketlake-application-{inputs[:16]}"
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        stage.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise PackingError(f"{stage} is another user's; remove it, or set TMPDIR") from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage)
+
+
+def _run(
+    command: Sequence[str],
+    failure: str,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+    )
+    if done.returncode != 0:
+        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
+        raise PackingError(f"{failure}: {' '.join(errors) or f'exit status {done.returncode}'}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Pack both; print paths, digests, sizes and times as JSON; give the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/package", description="Pack what a cluster runs: environment, application."
+    )
+    parser.add_argument("--to", type=Path, default=_ROOT / ".cache" / "emr", help="folder")
+    parser.add_argument(
+        "--interpreter", default=INTERPRETER, help="the cluster's Python (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    told = {}
+    try:
+        for name, packer in (("environment", pack_environment), ("application", pack_application)):
+            began_s = time.monotonic()
+            archive = packer(options.to, interpreter=options.interpreter)
+            told[name] = {
+                "path": str(archive.path),
+                "sha256": archive.sha256,
+                "size_bytes": archive.size_bytes,
+                "seconds": round(time.monotonic() - began_s, 1),
+            }
+    except (PackingError, OSError) as error:
+        sys.stderr.write(f"package: {error}\n")
+        return 1
+    sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

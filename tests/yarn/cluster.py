@@ -1,0 +1,238 @@
+"""A real YARN of one node on this machine: ResourceManager and NodeManager, without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pyspark
+
+from marketlake.local.jars import jar_paths
+from marketlake.local.java import find_java
+from marketlake.local.versions import YARN
+
+HOST = "127.0.0.1"
+SPARK_HOME = Path(pyspark.__file__).parent
+_START_S = 90.0
+_OPENED = ("java.lang", "java.util", "java.net", "java.io")
+_SERVERS = {
+    "resourcemanager": "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
+    "nodemanager": "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
+}
+
+
+@dataclass(frozen=True)
+class YarnCluster:
+    """A YARN that runs.
+
+    Attributes
+    ----------
+    folder : Path
+        Configuration, logs, and what containers write.
+    """
+
+    folder: Path
+    web: str
+    servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which spark-submit finds it."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))}
+        return {
+            **kept,
+            "SPARK_HOME": str(SPARK_HOME),
+            "HADOOP_CONF_DIR": str(self.folder / "conf"),
+            "JAVA_HOME": str(find_java().home),
+        }
+
+    def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        """Run spark-submit, which ends with the application."""
+        with log.open("wb") as written:
+            return subprocess.Popen(
+                command, env=self.environment, stdout=written, stderr=subprocess.STDOUT
+            )
+
+    def run(self, command: Sequence[str], log: Path, timeout_s: float = 180) -> str:
+        """Run spark-submit to its end, and give the application's id."""
+        process = self.start(command, log)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            end(process)
+        assert code == 0, f"exit status {code}:\n{log.read_text()[-3000:]}\n{self.errors()}"
+        return self.applications()[-1]["id"]
+
+    def applications(self, *states: str) -> list[dict[str, Any]]:
+        """Give what runs and ran, in the order of their start."""
+        with urllib.request.urlopen(f"{self.web}/ws/v1/cluster/apps", timeout=10) as answer:
+            found = (json.load(answer)["apps"] or {"app": []})["app"]
+        wanted = [app for app in found if not states or app["state"] in states]
+        return sorted(wanted, key=lambda app: app["id"])
+
+    def kill(self, application: str) -> None:
+        """Do what ``yarn application -kill`` does, by the same program."""
+        cli = "org.apache.hadoop.yarn.client.cli.ApplicationCLI"
+        subprocess.run(
+            [*self._java(cli), "application", "-kill", application],
+            check=True,
+            env=self.environment,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def containers(self, application: str) -> list[Path]:
+        """Give the log folders of an application's containers."""
+        return sorted((self.folder / "logs" / "containers" / application).iterdir())
+
+    def output(self, application: str) -> str:
+        """Give all that an application's containers wrote."""
+        files = [p for c in self.containers(application) for p in sorted(c.iterdir())]
+        return "\n".join(p.read_text(errors="replace") for p in files if p.is_file())
+
+    def errors(self) -> str:
+        """Give the ends of the latest application's logs, for a test that failed."""
+        found = self.applications()
+        return self.output(found[-1]["id"])[-4_000:] if found else "no application"
+
+    def _java(self, main: str) -> list[str]:
+        jars = ":".join(str(jar) for jar in jar_paths(YARN))
+        opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
+        java = [str(find_java().executable), "-Xmx256m", "-XX:TieredStopAtLevel=1"]
+        return [*java, *opened, "-cp", f"{self.folder / 'conf'}:{jars}", main]
+
+    def launch(self) -> None:
+        """Start both servers, and wait until the node has room."""
+        for name, main in _SERVERS.items():
+            with (self.folder / "logs" / f"{name}.log").open("wb") as log:
+                self.servers[name] = subprocess.Popen(
+                    self._java(main), env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                )
+        ends_s = time.monotonic() + _START_S
+        while not self._is_ready():
+            ended = [name for name, process in self.servers.items() if process.poll() is not None]
+            if ended or time.monotonic() > ends_s:
+                name = ended[0] if ended else "nodemanager"
+                log = (self.folder / "logs" / f"{name}.log").read_text()[-3_000:]
+                raise TimeoutError(f"YARN did not start: {name}:\n{log}")
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.web}/ws/v1/cluster/metrics", timeout=5) as answer:
+                return bool(json.load(answer)["clusterMetrics"]["activeNodes"])
+        except OSError:
+            return False
+
+
+@contextmanager
+def yarn(folder: Path, *, memory_mb: int = 8_192, cores: int = 8) -> Iterator[YarnCluster]:
+    """Run YARN for as long as the block lasts; what still runs in it ends with it."""
+    ports = [_free_port() for _ in range(6)]
+    for name in ("conf", "local", "logs/containers"):
+        (folder / name).mkdir(parents=True)
+    _configure(folder, ports, memory_mb, cores)
+    cluster = YarnCluster(folder, f"http://{HOST}:{ports[4]}")
+    try:
+        cluster.launch()
+        yield cluster
+    finally:
+        _end_containers(folder)
+        for process in cluster.servers.values():
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process in order, or by force."""
+    process.terminate()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_containers(folder: Path) -> None:
+    # The NodeManager leaves its containers running when it ends, for the one after it.
+    for pid_file in (folder / "local" / "nmPrivate").rglob("*.pid"):
+        try:
+            os.killpg(int(pid_file.read_text()), signal.SIGKILL)
+        except (ProcessLookupError, ValueError):
+            continue
+
+
+def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -> None:
+    conf = folder / "conf"
+    _write(conf / "core-site.xml", {"fs.defaultFS": "file:///", "hadoop.tmp.dir": f"{folder}/tmp"})
+    manager = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
+    yarn_site = {
+        "yarn.resourcemanager.hostname": HOST,
+        **{
+            f"yarn.resourcemanager.{n}": f"{HOST}:{p}" for n, p in zip(manager, ports, strict=False)
+        },
+        "yarn.resourcemanager.webapp.address": f"{HOST}:{ports[4]}",
+        "yarn.nodemanager.hostname": HOST,
+        "yarn.nodemanager.bind-host": HOST,
+        "yarn.nodemanager.address": f"{HOST}:0",
+        "yarn.nodemanager.localizer.address": f"{HOST}:{ports[5]}",
+        "yarn.nodemanager.webapp.address": f"{HOST}:0",
+        "yarn.nodemanager.local-dirs": f"{folder}/local",
+        "yarn.nodemanager.log-dirs": f"{folder}/logs/containers",
+        "yarn.nodemanager.resource.memory-mb": str(memory_mb),
+        "yarn.nodemanager.resource.cpu-vcores": str(cores),
+        "yarn.nodemanager.pmem-check-enabled": "false",
+        "yarn.nodemanager.vmem-check-enabled": "false",
+        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.5",
+        # Its program is not that of the jars alone, and one node needs no proof of who asks.
+        "yarn.nodemanager.recovery.enabled": "false",
+        "yarn.scheduler.minimum-allocation-mb": "256",
+        "yarn.timeline-service.enabled": "false",
+    }
+    _write(conf / "yarn-site.xml", yarn_site)
+    queues = {
+        "root.queues": "default",
+        "root.default.capacity": "100",
+        "maximum-am-resource-percent": "1.0",
+    }
+    _write(
+        conf / "capacity-scheduler.xml",
+        {f"yarn.scheduler.capacity.{name}": value for name, value in queues.items()},
+    )
+    (conf / "log4j.properties").write_text(
+        "log4j.rootLogger=INFO,console\n"
+        "log4j.appender.console=org.apache.log4j.ConsoleAppender\n"
+        "log4j.appender.console.layout=org.apache.log4j.PatternLayout\n"
+        "log4j.appender.console.layout.ConversionPattern=%d %p %c{1}: %m%n\n"
+    )
+
+
+def _write(file: Path, properties: Mapping[str, str]) -> None:
+    rows = "".join(
+        f"<property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
+        for name, value in properties.items()
+    )
+    file.write_text(f"<configuration>\n{rows}</configuration>\n")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def interpreter() -> str:
+    """Give the Python below this one's virtual environment, as a path with its version."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return str(base)
