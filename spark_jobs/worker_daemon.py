@@ -1,8 +1,8 @@
 """Spark's daemon of Python workers, with what every worker needs imported before it forks them.
 
 Spark's own forks empty interpreters: each worker then imports numba and the stages for itself, and
-on two cores that is more time than a small job takes. Where the code comes to a worker after it was
-forked, as with ``--py-files``, it cannot be used: `marketlake.emr.spark_submit` has it there before.
+on two cores that is more time than a small job takes. The code must be there before a worker is
+forked: with ``--py-files`` it is not, with `marketlake.emr.spark_submit` it is.
 """
 
 from __future__ import annotations

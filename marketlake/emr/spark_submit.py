@@ -1,4 +1,4 @@
-"""The command line by which a job is submitted to a cluster; this is the only place that knows it."""
+"""The command line by which a job is submitted to a cluster; no other place knows it."""
 
 from __future__ import annotations
 

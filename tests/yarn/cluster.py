@@ -177,11 +177,10 @@ def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -
     conf = folder / "conf"
     _write(conf / "core-site.xml", {"fs.defaultFS": "file:///", "hadoop.tmp.dir": f"{folder}/tmp"})
     manager = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
+    addresses = {name: f"{HOST}:{port}" for name, port in zip(manager, ports, strict=False)}
     yarn_site = {
         "yarn.resourcemanager.hostname": HOST,
-        **{
-            f"yarn.resourcemanager.{n}": f"{HOST}:{p}" for n, p in zip(manager, ports, strict=False)
-        },
+        **{f"yarn.resourcemanager.{name}": address for name, address in addresses.items()},
         "yarn.resourcemanager.webapp.address": f"{HOST}:{ports[4]}",
         "yarn.nodemanager.hostname": HOST,
         "yarn.nodemanager.bind-host": HOST,
