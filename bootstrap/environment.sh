@@ -49,6 +49,7 @@ need_python() {
 }
 
 use() {
+  [[ $(readlink "$home/current") == "environments/$sha256" ]] && return
   ln -sfn "environments/$sha256" "$home/.current.$$" && mv -Tf "$home/.current.$$" "$home/current"
 }
 

@@ -121,18 +121,19 @@ make_folder() {
     fail "cannot make $folder; name a folder of ours by MARKETLAKE_HOME"
 }
 
-# Writes a file whole or not at all; returns non-zero where nothing changed.
+# Writes a file whole or not at all, and notes in `changed` that it is another than before.
 put() {
   local scratch
   scratch=$(mktemp "$folder/.new-XXXXXX" 2>/dev/null) || fail "cannot write in $folder: make room or rights"
-  if ! cat >"$scratch"; then
+  if ! printf '%s\n' "$2" 2>/dev/null >"$scratch"; then
     rm -f "$scratch"
     fail "cannot write $1: make room"
   fi
   if cmp -s "$scratch" "$1"; then
     rm -f "$scratch"
-    return 1
+    return
   fi
+  changed=true
   chmod 644 "$scratch"
   mv "$scratch" "$1"
 }
@@ -140,8 +141,8 @@ put() {
 make_folder
 need_agent
 changed=false
-prometheus | put "$folder/prometheus.yaml" && changed=true
-agent | put "$folder/agent.json" && changed=true
+put "$folder/prometheus.yaml" "$(prometheus)"
+put "$folder/agent.json" "$(agent)"
 ctl=$(find_agent)
 # What was written and not taken up, as by a run that was ended, is taken up now.
 if [[ $changed == false && -e $folder/started ]] && as_root "$ctl" -a status 2>/dev/null | grep -q '"status": *"running"'; then

@@ -1,4 +1,4 @@
-"""A node to run bootstrap scripts on: a folder of its own, real tools, and the few it can't have."""
+"""A node to run bootstrap scripts on: a folder, real tools, and the few it cannot have."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class Node:
         return errors[0]
 
     def tree(self) -> dict[str, tuple[int, int]]:
-        """Give all that is in the home, with inode and time of change: what a second run leaves."""
+        """Give all files in the home, with inode and time of change: what a second run leaves."""
         return {
             str(path.relative_to(self.home)): (path.lstat().st_ino, path.lstat().st_mtime_ns)
             for path in self.home.rglob("*")
-            if path.name != ".lock"
+            if path.name != ".lock" and (path.is_symlink() or not path.is_dir())
         }
 
 
