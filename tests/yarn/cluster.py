@@ -56,6 +56,7 @@ class YarnCluster:
             "SPARK_HOME": str(SPARK_HOME),
             "HADOOP_CONF_DIR": str(self.folder / "conf"),
             "JAVA_HOME": str(find_java().home),
+            "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1",
         }
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -99,8 +100,8 @@ class YarnCluster:
 
     def output(self, application: str) -> str:
         """Give all that an application's containers wrote."""
-        files = [p for c in self.containers(application) for p in sorted(c.iterdir())]
-        return "\n".join(p.read_text(errors="replace") for p in files if p.is_file())
+        files = [c / name for c in self.containers(application) for name in ("stdout", "stderr")]
+        return "\n".join(file.read_text(errors="replace") for file in files if file.exists())
 
     def errors(self) -> str:
         """Give the ends of the latest application's logs, for a test that failed."""
@@ -193,6 +194,8 @@ def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -
         "yarn.nodemanager.resource.cpu-vcores": str(cores),
         "yarn.nodemanager.pmem-check-enabled": "false",
         "yarn.nodemanager.vmem-check-enabled": "false",
+        # It would list each of the environment's thousands of files before each container.
+        "yarn.nodemanager.log-container-debug-info.enabled": "false",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.5",
         # Its program is not that of the jars alone, and one node needs no proof of who asks.
         "yarn.nodemanager.recovery.enabled": "false",

@@ -43,6 +43,9 @@ def spark_settings() -> dict[str, str]:
     return {
         "spark.yarn.jars": f"local:{SPARK_HOME}/jars/*",
         "spark.driver.memory": "1g",
+        # They live for seconds: compiling them for speed costs more than it gives.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
         "spark.executor.memory": "1g",
         "spark.executor.instances": "1",
         "spark.executor.cores": "2",

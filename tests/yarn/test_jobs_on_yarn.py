@@ -93,7 +93,7 @@ def batches(lake: Path) -> int:
 
 
 def wait_for_batches(lake: Path, count: int, cluster: YarnCluster) -> None:
-    ends_s = time.monotonic() + 120
+    ends_s = time.monotonic() + 200
     while batches(lake) < count:
         assert not cluster.applications("FAILED", "FINISHED"), cluster.errors()
         assert time.monotonic() < ends_s, cluster.errors()
@@ -113,15 +113,6 @@ def test_executors_load_the_packed_kernels_and_compile_none(yarn_cluster: YarnCl
     assert len(set(loaded)) > 50
     assert all("/application/" in path for path in loaded)
     assert re.findall(r"\[cache\] data saved to '(.*?)'", output) == []
-
-
-def test_python_is_the_packed_one(yarn_cluster: YarnCluster, killed):
-    """Each container has both archives, unpacked, and the packages come from nowhere else."""
-    _, application = killed
-    for container in yarn_cluster.containers(application):
-        script = (container / "launch_container.sh").read_text()
-        assert "environment" in script
-        assert "application" in script
 
 
 def test_daily_job_on_yarn_equals_a_local_run(
