@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
-from spark_jobs.registry import BATCH_JOBS, COMMANDS, Job
+from spark_jobs.registry import BATCH_JOBS, COMMANDS, EMR_COMMANDS, Job
 
 _STYLE: Final[dict[str, Any]] = {
     "add_completion": False,
@@ -52,8 +52,11 @@ app = typer.Typer(
 )
 batch = typer.Typer(help="Bounded jobs.", no_args_is_help=True)
 app.add_typer(batch, name="batch")
+emr = typer.Typer(help="Clusters on Amazon EMR.", no_args_is_help=True)
+app.add_typer(emr, name="emr")
 _add(app, COMMANDS)
 _add(batch, BATCH_JOBS)
+_add(emr, EMR_COMMANDS)
 
 
 def main() -> None:

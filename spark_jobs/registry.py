@@ -88,4 +88,32 @@ BATCH_JOBS: Final[dict[str, Job]] = {
         "process_command",
         "Make the market summary of a day, and its gold from files, or again from bronze.",
     ),
+    "probe": Job(
+        "spark_jobs.probe",
+        "probe_command",
+        "Prove that jobs can run here: executors, our code, Delta and the lake; leave an answer.",
+    ),
+}
+
+EMR_COMMANDS: Final[dict[str, Job]] = {
+    "deploy": Job(
+        "spark_jobs.emr_command",
+        "deploy_command",
+        "Make an environment what the code says, in eight steps; safe to run again at any time.",
+    ),
+    "info": Job(
+        "spark_jobs.emr_command",
+        "info_command",
+        "Tell what is deployed and how its pages are reached; changes nothing.",
+    ),
+    "destroy": Job(
+        "spark_jobs.emr_command",
+        "destroy_command",
+        "Remove the cluster after its streams have ended; the data stay unless told otherwise.",
+    ),
+    "configurations": Job(
+        "spark_jobs.emr_command",
+        "configurations_command",
+        "Print the cluster's configurations as JSON, made from the settings of the code.",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -17,12 +18,14 @@ from pyspark.sql.streaming.query import StreamingQuery
 from marketlake.contracts.errors import MarketlakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
+from marketlake.lake.runs import StopRequest, announced
 from marketlake.lake.session import SPARK_ERRORS
 from marketlake.settings.model import Settings
 from streaming.failures import reason_of
 from streaming.pipeline import BatchListener, Pipeline
 from streaming.sources.source import Reading, Source
 
+_LOG: Final = logging.getLogger(__name__)
 _POLL_S: Final = 0.1
 _PARTITIONS_CAME: Final = "should provide the same topic partitions"
 
@@ -88,7 +91,11 @@ class StreamRunner:
         SourceError, LakeError, StreamError
             Each with one line for the operator.
         """
-        with lease(self.pipeline.storage, "stream") as check_lease:
+        storage, poll_ms = self.pipeline.storage, self._settings.stream.stop_poll_ms
+        with (
+            lease(storage, "stream") as check_lease,
+            announced(storage, poll_ms, self._stop_requested),
+        ):
             self.pipeline.check_lease = check_lease
             try:
                 return self._run(until_idle=until_idle, complete=complete)
@@ -110,6 +117,10 @@ class StreamRunner:
     def stop(self) -> None:
         """Ask the run to end after its present batch."""
         self._stop.set()
+
+    def _stop_requested(self, request: StopRequest) -> None:
+        _LOG.info("asked to end by %s at %s", request.by, request.at)
+        self.stop()
 
     def stop_on_signals(self) -> None:
         """Let SIGTERM and SIGINT end the run after its present batch."""

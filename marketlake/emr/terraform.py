@@ -351,6 +351,8 @@ def _progress(line: str) -> str:
         return ""
     if not isinstance(event, dict) or event.get("type") not in {"apply_complete", "apply_errored"}:
         return ""
+    if event.get("hook", {}).get("action") == "read":
+        return ""
     return str(event.get("@message", ""))
 
 

@@ -18,13 +18,13 @@ import socket
 import threading
 import time
 import uuid
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
 from marketlake.lake.errors import LakeError
+from marketlake.lake.processes import has_died, started, this_machine
 from marketlake.lake.s3_files import Object, ObjectExistsError, S3Files
 
 _RENEWALS: Final = 3
@@ -78,9 +78,9 @@ class S3Lease:
         self._holder = Holder(
             token=uuid.uuid4().hex,
             process=os.getpid(),
-            started=_started(os.getpid()),
+            started=started(os.getpid()),
             host=socket.gethostname(),
-            machine=_machine(),
+            machine=this_machine(),
             lease_s=lease_s,
         )
         self._etag = ""
@@ -136,7 +136,7 @@ class S3Lease:
                 path = self._files.path(self._path)
                 raise LakeError(f"{path} is no lease ({error}): remove it") from error
             if found is not None and holder is not None and not _ended(found, holder):
-                dead = _is_dead(holder)
+                dead = has_died(holder.process, holder.started, holder.machine)
                 renewed = waits_for is not None and found.etag != waits_for
                 if dead is False or renewed:
                     raise LakeError(
@@ -200,28 +200,3 @@ def _holder_of(found: Object | None) -> Holder | None:
 
 def _ended(found: Object, holder: Holder) -> bool:
     return found.age_s > holder.lease_s + _CLOCK_STEP_S
-
-
-def _machine() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    space = Path("/proc/self/ns/pid")
-    try:
-        return f"{boot.read_text().strip()} {space.stat().st_ino}"
-    except OSError:
-        return uuid.uuid4().hex
-
-
-def _started(process: int) -> int:
-    """Tell when a process began; -1 where there is none, or nothing tells."""
-    try:
-        # The name of the program, in brackets, may hold anything; of what follows it is the 20th.
-        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return -1
-
-
-def _is_dead(holder: Holder) -> bool | None:
-    """Tell whether a process has died; None where that cannot be seen from here."""
-    if holder.machine != _machine() or holder.started < 0:
-        return None
-    return _started(holder.process) != holder.started

@@ -1,0 +1,252 @@
+"""``deploy``: from an empty account to a cluster that runs steps; again and again is fine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from marketlake.emr.adoption import adopt
+from marketlake.emr.artifacts import Store, sha256_of
+from marketlake.emr.cluster import Cluster, wait_until_ready
+from marketlake.emr.configurations import cluster_configurations
+from marketlake.emr.deployment import Deployment, Root
+from marketlake.emr.errors import EmrError
+from marketlake.emr.lock import DeploymentLock
+from marketlake.emr.probe import probe
+from marketlake.emr.releases import Release, Releases, publish
+from marketlake.emr.state import make_state_bucket
+from marketlake.emr.streams import drain, streams_of
+from marketlake.emr.terraform import terraform_program
+
+_STEPS: Final = (
+    "prerequisites",
+    "init",
+    "validate",
+    "plan and apply: data, artifacts, cluster",
+    "wait for the cluster",
+    "release the jobs",
+    "smoke test: a step, read back",
+    "ready",
+)
+_TO_CLUSTER: Final = (
+    "lake_bucket",
+    "artifacts_bucket",
+    "logs_bucket",
+    "backup_bucket",
+    "kms_key_arn",
+    "lake_uri",
+    "stream_names",
+    "stream_arns",
+    "kafka_arn",
+    "network",
+)
+"""Outputs of the data that the cluster's root takes by the same names."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the operator asked for.
+
+    Attributes
+    ----------
+    environment, application : Path or None
+        Archives made before.
+    replace_cluster : bool
+        Let the plan replace a cluster that runs; its streams are drained first.
+    variables : dict
+        Terraform variables of the cluster, in place of the environment's.
+    """
+
+    environment: Path | None = None
+    application: Path | None = None
+    replace_cluster: bool = False
+    variables: dict[str, Any] | None = None
+
+
+def deploy(deployment: Deployment, asked: Asked) -> None:
+    """Make the deployment what the code says, in eight steps.
+
+    Raises
+    ------
+    EmrError
+        With one line. The same command goes on from where it ended.
+    """
+    _step(deployment, 1)
+    _require_tools(deployment)
+    with deployment.locked("deploy") as lock:
+        if lock.taken_from is None and deployment.unfinished:
+            deployment.report.say("the run before did not end: going on from what it left")
+        _step(deployment, 2)
+        deployment.copy_code()
+        data, cluster = deployment.data, deployment.cluster
+        data.prepare({**deployment.common_variables, "force_destroy": False}, deployment.report)
+        cluster.prepare(deployment.common_variables, deployment.report)
+        _step(deployment, 3)
+        data.terraform.validate()
+        cluster.terraform.validate()
+        _step(deployment, 4)
+        changed = _apply(deployment, lock, "data", data, asked)
+        release = _publish(deployment, data.terraform.outputs(), asked)
+        cluster.set_variables(_cluster_variables(deployment, data, release, asked))
+        changed += _apply(deployment, lock, "cluster", cluster, asked)
+        deployment.report.fact(changes=changed)
+        _step(deployment, 5)
+        ready = _wait(deployment, cluster.terraform.outputs()["cluster_id"])
+        _step(deployment, 6)
+        lock.check()
+        numbered = _release(deployment, release)
+        _step(deployment, 7)
+        probe(deployment, ready, numbered)
+        _step(deployment, 8)
+
+
+def _step(deployment: Deployment, number: int) -> None:
+    deployment.report.step(number, len(_STEPS), _STEPS[number - 1])
+
+
+def _require_tools(deployment: Deployment) -> None:
+    program = terraform_program()
+    if program is None:
+        raise EmrError("terraform is not on PATH: install 1.11 or later")
+    deployment.report.say(f"terraform: {program}")
+    if shutil.which("session-manager-plugin") is None:
+        deployment.report.say(
+            "session-manager-plugin is not on PATH: deploy goes on, but port forwarding needs it"
+        )
+    made = make_state_bucket(deployment.aws, deployment.state_bucket)
+    verb = "made" if made else "found"
+    deployment.report.say(f"state bucket {deployment.state_bucket}: {verb}")
+
+
+def _apply(
+    deployment: Deployment, lock: DeploymentLock, name: str, root: Root, asked: Asked
+) -> int:
+    """Plan a root and apply that very plan; give how many changes that were."""
+    counts = root.terraform.plan()
+    changes = root.terraform.changes() if any(counts.values()) else []
+    if changes and (lock.taken_from is not None or deployment.unfinished):
+        say = deployment.report.say
+        if adopt(deployment.aws, root.terraform, changes, say):
+            root.state.push()
+            counts = root.terraform.plan()
+            changes = root.terraform.changes()
+    total = sum(counts.values())
+    said = ", ".join(f"{number} to {what}" for what, number in counts.items() if number)
+    deployment.report.say(f"{name}: {said or 'no changes'}")
+    if not total:
+        return 0
+    if name == "cluster":
+        removed = [c.address for c in changes if c.type == "aws_emr_cluster" and c.removes]
+        if removed:
+            _make_way(deployment, root, asked)
+    lock.check()
+    deployment.begin_change()
+    root.apply()
+    deployment.end_change()
+    return total
+
+
+def _make_way(deployment: Deployment, root: Root, asked: Asked) -> None:
+    """Let the streams of a cluster that is to be replaced end in peace."""
+    cluster_id = root.terraform.outputs().get("cluster_id", "")
+    if not asked.replace_cluster:
+        raise EmrError(
+            f"this would end cluster {cluster_id} and make a new one; where that is meant, say "
+            "--replace-cluster: its streams are drained first, and are to be submitted again"
+        )
+    drain_streams(deployment, cluster_id)
+
+
+def drain_streams(deployment: Deployment, cluster_id: str) -> None:
+    """Let every stream of a cluster end after its batch.
+
+    Raises
+    ------
+    EmrError
+        If one does not.
+    """
+    settings = deployment.settings
+    for step in streams_of(deployment.aws, cluster_id):
+        deployment.report.say(f"draining {step.name} ({step.id})")
+        drain(
+            deployment.aws,
+            cluster_id,
+            step,
+            who=deployment.aws.identity[1],
+            limit_s=settings.drain_s,
+            poll_s=settings.poll_s,
+            say=deployment.report.say,
+        )
+
+
+def store_of(deployment: Deployment, bucket: str) -> Store:
+    """Give the artifacts bucket."""
+    return Store(deployment.aws, bucket, deployment.account, deployment.report.say)
+
+
+def _publish(deployment: Deployment, outputs: dict[str, Any], asked: Asked) -> Release:
+    return publish(
+        store_of(deployment, outputs["artifacts_bucket"]),
+        deployment.checkout,
+        deployment.aws.identity[1],
+        environment=asked.environment,
+        application=asked.application,
+    )
+
+
+def _cluster_variables(
+    deployment: Deployment, data: Root, release: Release, asked: Asked
+) -> dict[str, Any]:
+    outputs = data.terraform.outputs()
+    artifacts = outputs["artifacts_bucket"]
+    store = store_of(deployment, artifacts)
+    scripts = sorted((deployment.checkout / "bootstrap").glob("*.sh"))
+    if not scripts:
+        raise EmrError(f"{deployment.checkout}/bootstrap has no scripts: run this in a checkout")
+    folder = f"bootstrap/{sha256_of(*scripts)}"
+    for script in scripts:
+        store.upload(script, f"{folder}/{script.name}")
+    configurations = deployment.work / "configurations.json"
+    configurations.write_text(
+        json.dumps(cluster_configurations(deployment.all_settings, deployment.stage), indent=2)
+    )
+    region, stage = deployment.aws.region, deployment.stage
+    return {
+        **deployment.common_variables,
+        **{name: outputs[name] for name in _TO_CLUSTER if name in outputs},
+        "environment_archive": release.environment,
+        "application_archive": release.application,
+        "bootstrap_prefix": f"s3://{artifacts}/{folder}",
+        "bootstrap_actions": [
+            {"name": "environment.sh", "args": [release.environment, release.environment_sha256]},
+            {"name": "gpu.sh", "args": []},
+            {"name": "metrics-agent.sh", "args": [stage, region]},
+            {"name": "zeppelin.sh", "args": [f"s3://{artifacts}/zeppelin"]},
+        ],
+        "configurations_file": str(configurations),
+        **(asked.variables or {}),
+    }
+
+
+def _wait(deployment: Deployment, cluster_id: str) -> Cluster:
+    settings = deployment.settings
+    cluster = wait_until_ready(
+        deployment.aws,
+        cluster_id,
+        limit_s=settings.ready_s,
+        poll_s=settings.poll_s,
+        say=deployment.report.say,
+    )
+    deployment.report.fact(cluster_id=cluster.id, cluster_state=cluster.state)
+    return cluster
+
+
+def _release(deployment: Deployment, release: Release) -> Release:
+    bucket = deployment.required("data", "artifacts_bucket")
+    numbered = Releases(bucket, deployment.account).make_current(release)
+    deployment.report.say(f"release {numbered.number}: {numbered.application}")
+    deployment.report.fact(release=numbered.number, application=numbered.application)
+    return numbered

@@ -1,0 +1,139 @@
+"""``marketlake emr …``: clusters on Amazon EMR, for operators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from marketlake.emr.deployment import Deployment, open_deployment
+from marketlake.emr.errors import EmrError
+from marketlake.emr.reporting import Report
+from marketlake.settings.model import Deployed, Settings, load_settings
+from spark_jobs.errors import one_line
+
+_Env = Annotated[str, typer.Option("--env", help="dev, staging or prod.")]
+_Region = Annotated[str | None, typer.Option(help="AWS region; else AWS_REGION.")]
+_Endpoint = Annotated[
+    str | None, typer.Option(help="Address of an emulator that stands for AWS; nothing is real.")
+]
+_Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON at the end.")]
+
+
+@contextmanager
+def _opened(
+    command: str,
+    env: str,
+    region: str | None,
+    endpoint_url: str | None,
+    config: Path | None,
+    *,
+    json_output: bool,
+) -> Iterator[Deployment]:
+    """Give the deployment; say what goes wrong in one line, and print the facts in any case."""
+    report = Report(lambda line: typer.echo(line, err=json_output))
+    with one_line(f"emr {command}"):
+        try:
+            settings = load_settings(config)
+            yield open_deployment(
+                _stage(env), settings, report, region=region, endpoint_url=endpoint_url
+            )
+        except Exception as error:
+            report.fact(error=" ".join(str(error).split()))
+            raise
+        finally:
+            if json_output:
+                typer.echo(json.dumps(report.done(), default=str))
+
+
+def _stage(name: str) -> Deployed:
+    if name not in get_args(Deployed):
+        raise EmrError(f"--env {name}: it is one of {', '.join(get_args(Deployed))}")
+    return cast("Deployed", name)
+
+
+def deploy_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    environment_archive: Annotated[
+        Path | None, typer.Option(help="Packed Python environment; else it is packed now.")
+    ] = None,
+    application_archive: Annotated[
+        Path | None, typer.Option(help="Packed code; else it is packed now.")
+    ] = None,
+    replace_cluster: Annotated[
+        bool, typer.Option("--replace-cluster", help="Let a running cluster be replaced.")
+    ] = False,
+    json_output: _Json = False,
+) -> None:
+    """Make an environment what the code says, in eight steps; safe to run again at any time."""
+    from marketlake.emr.deploy import Asked, deploy
+
+    with _opened("deploy", env, region, endpoint_url, config, json_output=json_output) as place:
+        deploy(place, Asked(environment_archive, application_archive, replace_cluster))
+        _show_info(place)
+
+
+def _show_info(place: Deployment) -> None:
+    from marketlake.emr.info import info
+
+    info(place)
+
+
+def info_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    json_output: _Json = False,
+) -> None:
+    """Tell what is deployed and how its pages are reached; changes nothing."""
+    with _opened("info", env, region, endpoint_url, config, json_output=json_output) as place:
+        _show_info(place)
+
+
+def destroy_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    data: Annotated[
+        bool, typer.Option("--data", help="Lake, streams and keys too, with all they hold.")
+    ] = False,
+    prod: Annotated[bool, typer.Option("--prod", help="Needed for prod.")] = False,
+    kill_streams: Annotated[
+        bool, typer.Option("--kill-streams", help="Do not insist that streams end in peace.")
+    ] = False,
+    confirm: Annotated[
+        str | None, typer.Option(help="The name that would be asked for, NAME-ENV.")
+    ] = None,
+    json_output: _Json = False,
+) -> None:
+    """Remove the cluster after its streams have ended; the data stay unless told otherwise."""
+    from marketlake.emr.destroy import Removal, destroy
+
+    def confirmed(name: str) -> bool:
+        given = confirm if confirm is not None else typer.prompt(f"type {name} to go on", err=True)
+        return given == name
+
+    with _opened("destroy", env, region, endpoint_url, config, json_output=json_output) as place:
+        destroy(place, Removal(data, prod, kill_streams), confirmed)
+
+
+def configurations_command(*, env: _Env = "dev", config: _Config = None) -> None:
+    """Print the cluster's configurations as JSON, made from the settings of the code."""
+    from marketlake.emr.configurations import cluster_configurations
+
+    with one_line("emr configurations"):
+        settings: Settings = load_settings(config)
+        typer.echo(json.dumps(cluster_configurations(settings, _stage(env)), indent=2))
