@@ -20,6 +20,7 @@ from marketlake.emr.releases import Release, Releases, publish
 from marketlake.emr.state import make_state_bucket
 from marketlake.emr.streams import drain, streams_of
 from marketlake.emr.terraform import terraform_program
+from marketlake.emr.upgrade import upgrade
 
 _STEPS: Final = (
     "prerequisites",
@@ -250,3 +251,22 @@ def _release(deployment: Deployment, release: Release) -> Release:
     deployment.report.say(f"release {numbered.number}: {numbered.application}")
     deployment.report.fact(release=numbered.number, application=numbered.application)
     return numbered
+
+
+def release(deployment: Deployment, asked: Asked, number: int | None) -> None:
+    """Bring the code of the checkout, or a former release, to the stream that runs.
+
+    Parameters
+    ----------
+    number : int or None
+        Of the former release.
+    """
+    bucket = deployment.required("data", "artifacts_bucket")
+    with deployment.locked("release"):
+        deployment.report.step(1, 4, "code")
+        releases = Releases(bucket, deployment.account)
+        if number is None:
+            found = _publish(deployment, {"artifacts_bucket": bucket}, asked)
+        else:
+            found = releases.of_number(number)
+        upgrade(deployment, releases, found)

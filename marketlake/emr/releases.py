@@ -16,6 +16,7 @@ from marketlake.lake.s3_files import S3Files
 from marketlake.settings.model import S3Settings
 
 _CURRENT: Final = "current.json"
+_PENDING: Final = "pending.json"
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -117,6 +118,32 @@ class Releases:
         if current is None:
             raise EmrError("no code was released there yet: run scripts/deploy-emr.sh deploy")
         return current
+
+    def of_number(self, number: int) -> Release:
+        """Give a release of before.
+
+        Raises
+        ------
+        EmrError
+            If there was none of that number.
+        """
+        found = self._place.get(f"{number:06d}.json")
+        if found is None:
+            raise EmrError(f"there was no release {number}; info tells the present one")
+        return msgspec.json.decode(found.data, type=Release)
+
+    def pending(self) -> bytes | None:
+        """Give the note of a release that was begun and has not ended."""
+        found = self._place.get(_PENDING)
+        return None if found is None else found.data
+
+    def set_pending(self, note: bytes) -> None:
+        """Note that a release has begun."""
+        self._place.write(_PENDING, note)
+
+    def forget_pending(self) -> None:
+        """Note that it has ended."""
+        self._place.delete([_PENDING])
 
     def make_current(self, release: Release) -> Release:
         """Let jobs run this code from now on; the same code again is no release.
