@@ -24,7 +24,8 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """Import the command, with its parameters."""
         alone = typer.Typer(**_STYLE)
-        alone.command(self.name)(self.job.load())
+        context = {"allow_interspersed_args": False} if self.job.passes_on else {}
+        alone.command(self.name, context_settings=context)(self.job.load())
         return typer.main.get_command(alone)
 
     def make_context(

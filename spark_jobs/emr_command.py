@@ -13,7 +13,7 @@ import typer
 from marketlake.emr.deployment import Deployment, open_deployment
 from marketlake.emr.errors import EmrError
 from marketlake.emr.reporting import Report
-from marketlake.settings.model import Deployed, Settings, load_settings
+from marketlake.settings.model import Deployed, load_settings
 from spark_jobs.errors import one_line
 
 _Env = Annotated[str, typer.Option("--env", help="dev, staging or prod.")]
@@ -82,6 +82,45 @@ def deploy_command(
         _show_info(place)
 
 
+def release_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    environment_archive: Annotated[
+        Path | None, typer.Option(help="Packed Python environment; else it is packed now.")
+    ] = None,
+    application_archive: Annotated[
+        Path | None, typer.Option(help="Packed code; else it is packed now.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, help="Number of a former release.")] = None,
+    json_output: _Json = False,
+) -> None:
+    """Bring new code to a running stream; where it is not healthy the former comes back."""
+    from marketlake.emr.deploy import Asked, release
+
+    with _opened("release", env, region, endpoint_url, config, json_output=json_output) as place:
+        release(place, Asked(environment_archive, application_archive), to)
+
+
+def submit_command(
+    job: Annotated[list[str], typer.Argument(help="The job, as behind `marketlake`.")],
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for its end.")] = False,
+    json_output: _Json = False,
+) -> None:
+    """Run a job as a step of the cluster, wait for it and show its log."""
+    from marketlake.emr.jobs import run_job
+
+    with _opened("submit", env, region, endpoint_url, config, json_output=json_output) as place:
+        run_job(place, job, waits=not no_wait)
+
+
 def _show_info(place: Deployment) -> None:
     from marketlake.emr.info import info
 
@@ -130,10 +169,9 @@ def destroy_command(
         destroy(place, Removal(data, prod, kill_streams), confirmed)
 
 
-def configurations_command(*, env: _Env = "dev", config: _Config = None) -> None:
+def configurations_command(*, config: _Config = None) -> None:
     """Print the cluster's configurations as JSON, made from the settings of the code."""
-    from marketlake.emr.configurations import cluster_configurations
+    from marketlake.emr.configurations import as_json, cluster_configurations
 
     with one_line("emr configurations"):
-        settings: Settings = load_settings(config)
-        typer.echo(json.dumps(cluster_configurations(settings, _stage(env)), indent=2))
+        typer.echo(as_json(cluster_configurations(load_settings(config))), nl=False)

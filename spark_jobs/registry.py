@@ -22,11 +22,14 @@ class Job:
         The function, imported when the command runs.
     doc : str
         First line of the function's docstring.
+    passes_on : bool
+        What stands behind its first argument belongs to something that it runs.
     """
 
     module: str
     function: str
     doc: str
+    passes_on: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
@@ -100,6 +103,17 @@ EMR_COMMANDS: Final[dict[str, Job]] = {
         "spark_jobs.emr_command",
         "deploy_command",
         "Make an environment what the code says, in eight steps; safe to run again at any time.",
+    ),
+    "release": Job(
+        "spark_jobs.emr_command",
+        "release_command",
+        "Bring new code to a running stream; where it is not healthy the former comes back.",
+    ),
+    "submit": Job(
+        "spark_jobs.emr_command",
+        "submit_command",
+        "Run a job as a step of the cluster, wait for it and show its log.",
+        passes_on=True,
     ),
     "info": Job(
         "spark_jobs.emr_command",

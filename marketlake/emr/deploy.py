@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Final
 from marketlake.emr.adoption import adopt
 from marketlake.emr.artifacts import Store, sha256_of
 from marketlake.emr.cluster import Cluster, wait_until_ready
-from marketlake.emr.configurations import cluster_configurations
+from marketlake.emr.configurations import as_json, cluster_configurations
 from marketlake.emr.deployment import Deployment, Root
 from marketlake.emr.errors import EmrError
 from marketlake.emr.lock import DeploymentLock
@@ -211,9 +210,7 @@ def _cluster_variables(
     for script in scripts:
         store.upload(script, f"{folder}/{script.name}")
     configurations = deployment.work / "configurations.json"
-    configurations.write_text(
-        json.dumps(cluster_configurations(deployment.all_settings, deployment.stage), indent=2)
-    )
+    configurations.write_text(as_json(cluster_configurations(deployment.all_settings)))
     region, stage = deployment.aws.region, deployment.stage
     return {
         **deployment.common_variables,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Final
 
 from marketlake.emr.aws import told
 from marketlake.emr.cluster import active_clusters
@@ -13,8 +15,31 @@ from marketlake.emr.deployment import Deployment, Root, bucket_exists
 from marketlake.emr.errors import EmrError
 from marketlake.emr.streams import streams_of
 
-_PROTECTED = "terraform_data.guard"
-_BY_US = "destroy"
+_PROTECTED: Final = "terraform_data.guard"
+_ANY_VALUES: Final = MappingProxyType(
+    {
+        "lake_uri": "s3a://none/none",
+        "lake_bucket": "none",
+        "artifacts_bucket": "none",
+        "logs_bucket": "none",
+        "backup_bucket": "none",
+        "kms_key_arn": "none",
+        "stream_names": {},
+        "stream_arns": {},
+        "environment_archive": "s3://none/none",
+        "application_archive": "s3://none/none",
+        "bootstrap_prefix": "s3://none/none",
+    }
+)
+"""A plan to destroy asks for the values of variables, and makes nothing of them."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that still stands; ``expected`` where it was to be kept."""
+
+    what: str
+    expected: bool
 
 
 @dataclass(frozen=True)
@@ -57,21 +82,11 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
         report.echo("nothing is deployed there")
         report.fact(removed=0, left=[])
         return
-    with deployment.locked(_BY_US) as lock:
+    with deployment.locked("destroy") as lock:
         report.step(1, 4, "plan")
         data, cluster = _prepared(deployment)
         counted = cluster.terraform.plan(destroy=True)["remove"]
-        shown = [f"- {c.address}" for c in cluster.terraform.changes()]
-        if removal.data:
-            shown += [f"- {address}" for address in data.terraform.resources()]
-        for line in shown:
-            report.say(line)
-        kept = "" if removal.data else "; lake, streams and keys are kept"
-        report.say(f"{len(shown)} resources would go{kept}")
-        if not shown:
-            report.fact(removed=0)
-        elif not confirm(deployment.prefix):
-            raise EmrError("not confirmed: nothing was changed")
+        _show(deployment, data, cluster, removal, confirm)
         report.step(2, 4, "streams end after their batch")
         _drain(deployment, cluster, removal)
         lock.check()
@@ -81,22 +96,43 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
             deployment.begin_change()
             cluster.apply()
             deployment.end_change()
-        removed = counted
-        if removal.data:
-            removed += _destroy_data(deployment, data)
+        removed = counted + (_destroy_data(deployment, data) if removal.data else 0)
         report.fact(removed=removed)
         report.step(4, 4, "what is left")
         left = _left(deployment, data, cluster, removal)
-    report.fact(left=left)
-    unexpected = [item for item in left if not item["expected"]]
+    _tell_left(deployment, left)
+
+
+def _show(
+    deployment: Deployment,
+    data: Root,
+    cluster: Root,
+    removal: Removal,
+    confirm: Callable[[str], bool],
+) -> None:
+    """Show what would go, and have it confirmed."""
+    shown = [f"- {c.address}" for c in cluster.terraform.changes()]
+    if removal.data:
+        shown += [f"- {address}" for address in data.terraform.resources()]
+    for line in shown:
+        deployment.report.say(line)
+    kept = "" if removal.data else "; lake, streams and keys are kept"
+    deployment.report.say(f"{len(shown)} resources would go{kept}")
+    if shown and not confirm(deployment.prefix):
+        raise EmrError("not confirmed: nothing was changed")
+
+
+def _tell_left(deployment: Deployment, left: list[Left]) -> None:
+    report = deployment.report
+    report.fact(left=[asdict(item) for item in left])
     for item in left:
-        report.say(f"{item['what']}{'' if item['expected'] else '  <- should be gone'}")
+        report.say(f"{item.what}{'' if item.expected else '  <- should be gone'}")
     if not left:
         report.say("nothing")
+    unexpected = [item.what for item in left if not item.expected]
     if unexpected:
         raise EmrError(
-            f"{len(unexpected)} things are left that should be gone: "
-            + ", ".join(item["what"] for item in unexpected)
+            f"{len(unexpected)} things are left that should be gone: {', '.join(unexpected)}"
         )
 
 
@@ -104,22 +140,10 @@ def _prepared(deployment: Deployment) -> tuple[Root, Root]:
     deployment.copy_code()
     data, cluster = deployment.data, deployment.cluster
     data.prepare({**deployment.common_variables, "force_destroy": True}, deployment.report)
-    outputs = data.terraform.outputs()
-    # A plan to destroy asks for the values of variables as any other.
-    archives = {name: "s3://none/none" for name in ("environment_archive", "application_archive")}
+    outputs = {n: value for n, value in data.terraform.outputs().items() if value is not None}
     nothing = deployment.work / "no-configurations.json"
     nothing.write_text("[]")
-    variables = {
-        "lake_uri": "s3a://none/none",
-        **{name: "none" for name in ("lake_bucket", "artifacts_bucket", "logs_bucket")},
-        **{name: "none" for name in ("backup_bucket", "kms_key_arn")},
-        "stream_names": {},
-        "stream_arns": {},
-        **{name: value for name, value in outputs.items() if value is not None},
-        **archives,
-        "bootstrap_prefix": "s3://none/none",
-        "configurations_file": str(nothing),
-    }
+    variables = {**_ANY_VALUES, **outputs, "configurations_file": str(nothing)}
     cluster.prepare({**deployment.common_variables, **variables}, deployment.report)
     return data, cluster
 
@@ -165,28 +189,24 @@ def _destroy_data(deployment: Deployment, data: Root) -> int:
     return removed
 
 
-def _left(
-    deployment: Deployment, data: Root, cluster: Root, removal: Removal
-) -> list[dict[str, Any]]:
+def _left(deployment: Deployment, data: Root, cluster: Root, removal: Removal) -> list[Left]:
     """List what still stands, by the states and by asking AWS itself."""
-    report: list[dict[str, Any]] = []
-
-    def add(what: str, *, expected: bool) -> None:
-        report.append({"what": what, "expected": expected})
-
-    for address in cluster.terraform.resources():
-        add(address, expected=address.startswith("data.") or ".data." in address)
-    for address in data.terraform.resources():
-        kept = not removal.data or address.startswith("data.") or ".data." in address
-        add(f"{address} (data)", expected=kept)
+    keeps = not removal.data
+    left = [Left(address, expected=False) for address in _managed(cluster)]
+    left += [Left(address, expected=keeps) for address in _managed(data)]
     for found in active_clusters(deployment.aws):
-        if found.tags.get("environment") == deployment.stage and found.name == deployment.prefix:
-            add(f"cluster {found.id}, {found.state}", expected=found.state == "TERMINATING")
+        if found.name == deployment.prefix:
+            left.append(Left(f"cluster {found.id} {found.state}", found.state == "TERMINATING"))
     for name in _buckets(deployment):
-        add(f"bucket {name}", expected=not removal.data or name == deployment.state_bucket)
-    for stream in _kinesis(deployment):
-        add(f"stream {stream}", expected=not removal.data)
-    return [item for item in report if not item["what"].startswith(("data.", "module.data"))]
+        ours = name == deployment.state_bucket
+        left.append(Left(f"bucket {name}{' (states and lock)' if ours else ''}", keeps or ours))
+    left += [Left(f"stream {name}", expected=keeps) for name in _kinesis(deployment)]
+    return left
+
+
+def _managed(root: Root) -> list[str]:
+    """Addresses in the state, without what Terraform only looks at."""
+    return [a for a in root.terraform.resources() if not re.search(r"(^|\.)data\.", a)]
 
 
 def _buckets(deployment: Deployment) -> list[str]:

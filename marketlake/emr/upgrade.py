@@ -225,7 +225,7 @@ def _roll_back(
 
 
 def _end(deployment: Deployment, cluster: Cluster, step: Step) -> None:
-    """End a stream in peace; where it does not, by force: what it had not committed is read again."""
+    """End a stream in peace, else by force: what it had not committed is read again."""
     try:
         _drain(deployment, cluster, step)
     except EmrError as error:
