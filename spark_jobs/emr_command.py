@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -167,6 +168,101 @@ def destroy_command(
 
     with _opened("destroy", env, region, endpoint_url, config, json_output=json_output) as place:
         destroy(place, Removal(data, prod, kill_streams), confirmed)
+
+
+def test_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="The code only: no account is asked.")
+    ] = False,
+    json_output: _Json = False,
+) -> None:
+    """Check the code here and, where a cluster is deployed, that cluster; exit 1 on a failure."""
+    from marketlake.emr.check import Finding, check_cluster, check_code
+
+    report = Report(lambda line: typer.echo(line, err=json_output))
+    findings: list[Finding] = []
+    with one_line("emr test"):
+        try:
+            settings = load_settings(config)
+            report.step(1, 2, "the code")
+            findings += check_code(settings, report)
+            report.step(2, 2, "the cluster")
+            if offline:
+                report.say("not asked: --offline")
+            else:
+                stage = _stage(env)
+                place = open_deployment(
+                    stage, settings, report, region=region, endpoint_url=endpoint_url
+                )
+                findings += check_cluster(place)
+        finally:
+            report.fact(checks=[asdict(found) for found in findings])
+            if json_output:
+                typer.echo(json.dumps(report.done(), default=str))
+        failed = [found.check for found in findings if found.outcome == "failed"]
+        if failed:
+            raise EmrError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+
+
+def backup_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    json_output: _Json = False,
+) -> None:
+    """Back up configuration, notebooks and reference tables, with a manifest of digests."""
+    from marketlake.emr.backup import back_up
+
+    with _opened("backup", env, region, endpoint_url, config, json_output=json_output) as place:
+        back_up(place, config)
+
+
+def restore_command(
+    *,
+    to: Annotated[Path, typer.Option(help="Empty or new folder for what is restored.")],
+    name: Annotated[str | None, typer.Option(help="Of the backup; else the latest.")] = None,
+    put_back: Annotated[
+        bool, typer.Option("--put-back", help="Bring reference tables back to the lake too.")
+    ] = False,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    json_output: _Json = False,
+) -> None:
+    """Bring a backup to a folder, each file checked against its digest."""
+    from marketlake.emr.backup import put_back_reference, restore
+
+    with _opened("restore", env, region, endpoint_url, config, json_output=json_output) as place:
+        restore(place, name, to)
+        if put_back:
+            put_back_reference(place, to)
+
+
+def weekly_check_command(
+    *,
+    env: _Env = "dev",
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    config: _Config = None,
+    json_output: _Json = False,
+) -> None:
+    """Name clusters left running and what costs too much; exit 1 where there is any."""
+    from marketlake.emr.weekly import weekly_check
+
+    with _opened(
+        "weekly-check", env, region, endpoint_url, config, json_output=json_output
+    ) as place:
+        findings = weekly_check(place)
+        if findings:
+            raise EmrError(f"{len(findings)} things to look at")
 
 
 def configurations_command(*, config: _Config = None) -> None:

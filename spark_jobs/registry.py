@@ -130,4 +130,24 @@ EMR_COMMANDS: Final[dict[str, Job]] = {
         "configurations_command",
         "Print the cluster's configurations as JSON, made from the settings of the code.",
     ),
+    "test": Job(
+        "spark_jobs.emr_command",
+        "test_command",
+        "Check the code here and, where a cluster is deployed, that cluster; exit 1 on a failure.",
+    ),
+    "backup": Job(
+        "spark_jobs.emr_command",
+        "backup_command",
+        "Back up configuration, notebooks and reference tables, with a manifest of digests.",
+    ),
+    "restore": Job(
+        "spark_jobs.emr_command",
+        "restore_command",
+        "Bring a backup to a folder, each file checked against its digest.",
+    ),
+    "weekly-check": Job(
+        "spark_jobs.emr_command",
+        "weekly_check_command",
+        "Name clusters left running and what costs too much; exit 1 where there is any.",
+    ),
 }

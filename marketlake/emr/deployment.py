@@ -258,8 +258,9 @@ def open_deployment(
         raise EmrError(
             f"{stage} may not stand in {place}: emr.allowed.{stage} in the settings lists {listed}"
         )
-    return Deployment(stage, settings, aws, checkout or _checkout(), report)
+    return Deployment(stage, settings, aws, checkout or checkout_root(), report)
 
 
-def _checkout() -> Path:
+def checkout_root() -> Path:
+    """Give the root of the repository that this code stands in."""
     return Path(__file__).resolve().parents[2]
