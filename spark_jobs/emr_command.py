@@ -170,7 +170,7 @@ def destroy_command(
         destroy(place, Removal(data, prod, kill_streams), confirmed)
 
 
-def test_command(
+def check_command(
     *,
     env: _Env = "dev",
     region: _Region = None,

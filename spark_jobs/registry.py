@@ -132,7 +132,7 @@ EMR_COMMANDS: Final[dict[str, Job]] = {
     ),
     "test": Job(
         "spark_jobs.emr_command",
-        "test_command",
+        "check_command",
         "Check the code here and, where a cluster is deployed, that cluster; exit 1 on a failure.",
     ),
     "backup": Job(

@@ -13,6 +13,7 @@ from marketlake.emr.cluster import Cluster, wait_until_ready
 from marketlake.emr.configurations import as_json, cluster_configurations
 from marketlake.emr.deployment import Deployment, Root
 from marketlake.emr.errors import EmrError
+from marketlake.emr.jobs import METRICS_PORT
 from marketlake.emr.lock import DeploymentLock
 from marketlake.emr.probe import probe
 from marketlake.emr.releases import Release, Releases, publish
@@ -211,22 +212,36 @@ def _cluster_variables(
         store.upload(script, f"{folder}/{script.name}")
     configurations = deployment.work / "configurations.json"
     configurations.write_text(as_json(cluster_configurations(deployment.all_settings)))
-    region, stage = deployment.aws.region, deployment.stage
     return {
         **deployment.common_variables,
         **{name: outputs[name] for name in _TO_CLUSTER if name in outputs},
         "environment_archive": release.environment,
         "application_archive": release.application,
         "bootstrap_prefix": f"s3://{artifacts}/{folder}",
-        "bootstrap_actions": [
-            {"name": "environment.sh", "args": [release.environment, release.environment_sha256]},
-            {"name": "gpu.sh", "args": []},
-            {"name": "metrics-agent.sh", "args": [stage, region]},
-            {"name": "zeppelin.sh", "args": [f"s3://{artifacts}/zeppelin"]},
-        ],
+        "bootstrap_actions": _bootstrap_actions(deployment, artifacts, release),
         "configurations_file": str(configurations),
         **(asked.variables or {}),
     }
+
+
+def _bootstrap_actions(
+    deployment: Deployment, artifacts: str, release: Release
+) -> list[dict[str, Any]]:
+    """Give the scripts that each node runs, in their order, with their arguments."""
+    settings, region = deployment.settings, deployment.aws.region
+    environment = [release.environment, release.environment_sha256]
+    # The agent's figures travel as log lines, to the group of the stream.
+    agent = [deployment.stage, region, str(METRICS_PORT), f"/{deployment.prefix}/stream"]
+    actions = [
+        {"name": "environment.sh", "args": environment},
+        {"name": "gpu.sh", "args": []},
+        {"name": "metrics-agent.sh", "args": agent},
+    ]
+    if settings.zeppelin_archive is not None:
+        notes = f"s3://{artifacts}/zeppelin"
+        zeppelin = [settings.zeppelin_archive, settings.zeppelin_sha512, notes]
+        actions.append({"name": "zeppelin.sh", "args": zeppelin})
+    return actions
 
 
 def _wait(deployment: Deployment, cluster_id: str) -> Cluster:

@@ -17,7 +17,7 @@ from marketlake.lake.runs import Run, last_run
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import S3Settings
 
-METRICS_PORT: Final = 9108
+METRICS_PORT: Final = 9464
 """Where the stream's driver shows its metrics on the loopback, for the metrics agent."""
 _WITHOUT_LAKE: Final = frozenset({"replay", "feed"})
 
