@@ -237,7 +237,7 @@ def _bootstrap_actions(
         {"name": "gpu.sh", "args": []},
         {"name": "metrics-agent.sh", "args": agent},
     ]
-    if settings.zeppelin_archive is not None:
+    if settings.zeppelin_archive is not None and settings.zeppelin_sha512 is not None:
         notes = f"s3://{artifacts}/zeppelin"
         zeppelin = [settings.zeppelin_archive, settings.zeppelin_sha512, notes]
         actions.append({"name": "zeppelin.sh", "args": zeppelin})

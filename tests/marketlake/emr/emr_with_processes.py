@@ -26,6 +26,7 @@ from moto.server import main as moto_server
 
 from tests.infrastructure import aws_emulator
 
+_NAME = "tests.marketlake.emr.emr_with_processes"
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED"}
 _processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -46,18 +47,8 @@ def advance(cluster: Cluster) -> None:
 
 def _start(cluster: Cluster, step: Step) -> subprocess.Popen[bytes]:
     place = f"{cluster.log_uri.rstrip('/')}/{cluster.id}/steps/{step.id}"
-    command = [
-        sys.executable,
-        "-m",
-        __name__.replace("__main__", _NAME),
-        "--step",
-        place,
-        *step.args,
-    ]
+    command = [sys.executable, "-m", _NAME, "--step", place, *step.args]
     return subprocess.Popen(command)
-
-
-_NAME = "tests.marketlake.emr.emr_with_processes"
 
 
 def run_step(place: str, args: list[str]) -> int:
@@ -84,7 +75,8 @@ def _unpacked(s3: Any, args: list[str], folder: Path) -> tuple[list[str], dict[s
     archives = args[args.index("--archives") + 1].split(",")
     application = next(a.partition("#")[0] for a in archives if a.endswith("#application"))
     main = next(n for n, word in enumerate(args) if word.endswith("/main.py"))
-    tarfile.open(fileobj=BytesIO(_read(s3, application))).extractall(folder, filter="data")
+    with tarfile.open(fileobj=BytesIO(_read(s3, application))) as archive:
+        archive.extractall(folder, filter="data")
     (folder / "main.py").write_bytes(_read(s3, args[main]))
     return [sys.executable, str(folder / "main.py"), *args[main + 1 :]], {"PYTHONPATH": str(folder)}
 
