@@ -1,4 +1,4 @@
-"""What the tests share: one broker, the jars, and the recorded data where they are."""
+"""What the tests of a process share: one broker, the jars, the recorded data where they are."""
 
 import os
 from collections.abc import Iterator
@@ -22,6 +22,13 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several workers let none begin with a file of slow tests when the others are done."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

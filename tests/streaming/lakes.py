@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
 from marketlake.contracts.events import EventType, topic_of
-from marketlake.contracts.tables import BRONZE_EVENTS, STREAM_TABLES
+from marketlake.contracts.tables import BRONZE_EVENTS, SILVER_QUARANTINE, STREAM_TABLES
 from marketlake.feeds.kafka_publisher import KafkaPublisher
 from marketlake.feeds.recorded.catalog import Recording
 from marketlake.feeds.replay import ReplaySummary, replay
@@ -19,8 +19,12 @@ from marketlake.feeds.simulator.config import SimulationConfig
 from marketlake.feeds.simulator.market import simulate
 from marketlake.feeds.simulator.wire_corruption import fuzz_messages
 from marketlake.lake.compare import lake_differences
+from marketlake.lake.manifests import Manifest, Manifests
+from marketlake.lake.query import open_lake
+from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import IndicatorSettings, Settings, load_settings
+from streaming.pipeline import PIPELINE
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.kafka import KafkaSource
 from streaming.stages.indicators import table_of
@@ -43,6 +47,47 @@ def faulty_market(seed: int, seconds: int) -> SimulationConfig:
         duplicate_rate=0.02,
         reorder_rate=0.02,
     )
+
+
+LATENESS = {"lateness_ms": 60_000, "quote_lateness_ms": 60_000}
+"""With it no message of :func:`punctual_market` is too late, however partitions interleave."""
+
+
+def punctual_market(seed: int, seconds: int) -> list[Message]:
+    """A market with doubled and reordered messages, none too late for its partition."""
+    market = SimulationConfig(
+        seed=seed,
+        duration_s=seconds,
+        trades_per_second=12,
+        quotes_per_second=8,
+        books_per_second=2,
+        late_rate=0.02,
+        late_max_s=5.0,
+        duplicate_rate=0.02,
+        reorder_rate=0.02,
+    )
+    return list(simulate(market).messages())
+
+
+def quarantine_reasons(lake: Path) -> list[tuple[str, int]]:
+    """Count the quarantine by reason."""
+    query = (
+        "SELECT unnest(reasons) AS reason, count(*) FROM silver.quarantine GROUP BY 1 ORDER BY 1"
+    )
+    return open_lake(str(lake)).sql(query).fetchall()
+
+
+def assert_same_market(lake: Path, other: Path) -> None:
+    """Compare all but where refused messages stood."""
+    tables = [table for table in COMPARED if table is not SILVER_QUARANTINE]
+    assert lake_differences(str(lake), str(other), tables) == []
+    assert quarantine_reasons(lake) == quarantine_reasons(other)
+
+
+def manifests_of(lake: Path) -> list[Manifest]:
+    """Read all manifests of a lake, in order."""
+    manifests = Manifests(Storage(str(lake)), PIPELINE)
+    return [manifests.read(sequence) for sequence in manifests.sequences()]
 
 
 def market_messages(seed: int, seconds: int, fuzz: int = 0) -> list[Message]:

@@ -7,47 +7,36 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from marketlake.contracts.tables import SILVER_QUARANTINE
 from marketlake.feeds.kinesis_publisher import KinesisPublisher
 from marketlake.feeds.recorded.catalog import open_recording
 from marketlake.feeds.replay import replay
-from marketlake.feeds.simulator.config import SimulationConfig
-from marketlake.feeds.simulator.market import simulate
-from marketlake.lake.compare import lake_differences
-from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.query import open_lake
-from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.reconcile_command import reconcile
-from streaming.pipeline import PIPELINE
 from streaming.runner import StreamRunner
 from tests.kinesis_servers import access_to, wait_until_active
 
 from . import kinesis, lakes
 from .crashes import crash
 from .kinesis import kinesis_settings, new_streams, send, source_of
-from .lakes import COMPARED, Message, assert_same, assert_same_state, publish, settings_with
+from .lakes import (
+    LATENESS,
+    Message,
+    assert_same,
+    assert_same_market,
+    assert_same_state,
+    manifests_of,
+    publish,
+    punctual_market,
+    settings_with,
+)
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-
-LATENESS = {"lateness_ms": 60_000, "quote_lateness_ms": 60_000}
 
 
 @pytest.fixture(scope="module")
 def messages() -> list[Message]:
-    """A market with doubled and reordered messages, none too late for its partition."""
-    market = SimulationConfig(
-        seed=29,
-        duration_s=150,
-        trades_per_second=12,
-        quotes_per_second=8,
-        books_per_second=2,
-        late_rate=0.02,
-        late_max_s=5.0,
-        duplicate_rate=0.02,
-        reorder_rate=0.02,
-    )
-    return list(simulate(market).messages())
+    return punctual_market(seed=29, seconds=150)
 
 
 @pytest.fixture(scope="module")
@@ -71,25 +60,6 @@ def undisturbed(spark: SparkSession, moto: str, streams: str, tmp_path_factory) 
     lake = tmp_path_factory.mktemp("kinesis") / "lake"
     kinesis.fill(spark, moto, streams, lake, kinesis_settings(LATENESS))
     return lake
-
-
-def reasons(lake: Path) -> list[tuple[str, int]]:
-    query = (
-        "SELECT unnest(reasons) AS reason, count(*) FROM silver.quarantine GROUP BY 1 ORDER BY 1"
-    )
-    return open_lake(str(lake)).sql(query).fetchall()
-
-
-def assert_same_market(lake: Path, other: Path) -> None:
-    """Compare all but the positions of refused messages."""
-    tables = [table for table in COMPARED if table is not SILVER_QUARANTINE]
-    assert lake_differences(str(lake), str(other), tables) == []
-    assert reasons(lake) == reasons(other)
-
-
-def manifests_of(lake: Path) -> list[Manifest]:
-    manifests = Manifests(Storage(str(lake)), PIPELINE)
-    return [manifests.read(sequence) for sequence in manifests.sequences()]
 
 
 def test_kinesis_and_kafka_give_the_same_market(by_kafka: Path, undisturbed: Path):
@@ -116,18 +86,21 @@ def test_killed_at_any_point_a_restart_gives_the_same(
     spark: SparkSession,
     moto: str,
     streams: str,
+    undisturbed: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    stream = {"max_offsets_per_batch": 2_500}
-    kinesis.fill(spark, moto, streams, tmp_path / "undisturbed", kinesis_settings(stream))
+    settings = kinesis_settings({**LATENESS, "max_offsets_per_batch": 2_500})
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", moto)
+    for section, values in (("STREAM", LATENESS), ("KINESIS", kinesis.QUICK)):
+        for name, value in values.items():
+            monkeypatch.setenv(f"MARKETLAKE_{section}__{name.upper()}", str(value))
     lake = tmp_path / "lake"
     for point, count in (("before manifest", 1), ("manifest", 1), ("silver/trades", 1)):
         crash(f"kinesis:us-east-1/{streams}", lake, 2_500, point, count)
-    kinesis.fill(spark, moto, streams, lake, kinesis_settings(stream))
-    assert_same(tmp_path / "undisturbed", lake)
-    assert_same_state(tmp_path / "undisturbed", lake)
+    kinesis.fill(spark, moto, streams, lake, settings)
+    assert_same(undisturbed, lake)
+    assert_same_state(undisturbed, lake)
 
 
 def test_shards_that_split_and_merge_do_not_show(

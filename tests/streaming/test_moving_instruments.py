@@ -10,52 +10,37 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from pyspark.sql import SparkSession
 
 from marketlake.contracts.events import topic_of
-from marketlake.contracts.tables import SILVER_QUARANTINE
-from marketlake.feeds.simulator.config import SimulationConfig
-from marketlake.feeds.simulator.market import simulate
-from marketlake.lake.compare import lake_differences
-from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.query import open_lake
-from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.reconcile_command import reconcile
-from streaming.pipeline import PIPELINE
 from streaming.runner import StreamRunner
 from streaming.sources.kafka import KafkaSource
 
 from .crashes import crash
 from .lakes import (
     COMPARED,
+    LATENESS,
     Message,
     assert_same,
+    assert_same_market,
     assert_same_state,
     fill,
+    manifests_of,
     publish,
+    punctual_market,
+    quarantine_reasons,
     send,
     settings_with,
 )
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
 
-LATENESS = {"lateness_ms": 60_000, "quote_lateness_ms": 60_000}
 TYPES = ("trade", "quote", "book", "bar")
 
 
 @pytest.fixture(scope="module")
 def messages() -> list[Message]:
-    """A market with doubled and reordered messages, none too late for its partition."""
-    market = SimulationConfig(
-        seed=23,
-        duration_s=400,
-        trades_per_second=12,
-        quotes_per_second=8,
-        books_per_second=2,
-        late_rate=0.02,
-        late_max_s=5.0,
-        duplicate_rate=0.02,
-        reorder_rate=0.02,
-    )
-    return list(simulate(market).messages())
+    return punctual_market(seed=23, seconds=400)
 
 
 @pytest.fixture(scope="module")
@@ -64,31 +49,12 @@ def in_one_partition(
 ) -> Path:
     lake = tmp_path_factory.mktemp("one") / "lake"
     fill(spark, publish(broker, messages, partitions=1), lake, settings_with(**LATENESS))
+    assert dict(quarantine_reasons(lake)).keys() == {"duplicate"}
     return lake
 
 
 def without_keys(messages: list[Message]) -> list[Message]:
     return [(kind, None, value) for kind, _, value in messages]
-
-
-def reasons(lake: Path) -> list[tuple[str, int]]:
-    query = (
-        "SELECT unnest(reasons) AS reason, count(*) FROM silver.quarantine GROUP BY 1 ORDER BY 1"
-    )
-    return open_lake(str(lake)).sql(query).fetchall()
-
-
-def assert_same_market(lake: Path, other: Path) -> None:
-    """Compare all but where copies of a message stood."""
-    tables = [table for table in COMPARED if table is not SILVER_QUARANTINE]
-    assert lake_differences(str(lake), str(other), tables) == []
-    assert reasons(lake) == reasons(other)
-    assert dict(reasons(lake)).keys() == {"duplicate"}
-
-
-def manifests_of(lake: Path) -> list[Manifest]:
-    manifests = Manifests(Storage(str(lake)), PIPELINE)
-    return [manifests.read(sequence) for sequence in manifests.sequences()]
 
 
 def controls_of(lake: Path) -> Counter[str]:

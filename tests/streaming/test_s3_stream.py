@@ -48,7 +48,7 @@ def test_killed_and_with_s3_failing_the_lake_is_that_of_a_quiet_run(
     tmp_path: Path,
 ):
     lake = f"s3a://{s3_bucket}/lakes/main"
-    with faulty(s3_server, seed=FAULTS_SEED, rate=0.05) as proxy:
+    with faulty(s3_server, seed=FAULTS_SEED, rate=0.05, slow_s=0.5) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         crash(source, lake, OFFSETS, "silver/quotes", 2)
         marketlake(
