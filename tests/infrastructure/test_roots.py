@@ -29,7 +29,7 @@ def test_the_cluster_is_what_was_asked_for(environment: Deployed) -> None:
     cluster = emr.describe_cluster(ClusterId=identity)["Cluster"]
     assert cluster["ReleaseLabel"] == "emr-spark-8.0.0"
     assert cluster["SecurityConfiguration"] == "marketlake-dev"
-    assert "Ec2KeyName" not in cluster["Ec2InstanceAttributes"]
+    assert not cluster["Ec2InstanceAttributes"].get("Ec2KeyName")
     assert {tag["Key"]: tag["Value"] for tag in cluster["Tags"]} == {
         "project": "marketlake",
         "environment": "dev",

@@ -1,4 +1,7 @@
+data "aws_caller_identity" "current" {}
+
 data "aws_iam_policy_document" "s3" {
+  #checkov:skip=CKV_AWS_283:Packages of nodes are fetched without a signature, so that nobody in particular asks; ours only by our account
   statement {
     sid       = "OurBuckets"
     actions   = ["s3:*Object*", "s3:ListBucket*", "s3:GetBucketLocation", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
@@ -6,6 +9,12 @@ data "aws_iam_policy_document" "s3" {
     principals {
       type        = "AWS"
       identifiers = ["*"]
+    }
+    # A node cannot carry data out with the credentials of another account.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:PrincipalAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 
