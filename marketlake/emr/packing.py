@@ -6,6 +6,7 @@ Also a program: ``python -m marketlake.emr.packing [--to FOLDER]``, run by ``scr
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -87,12 +88,15 @@ def pack_environment(folder: Path, *, interpreter: str = INTERPRETER) -> Archive
     minor = _minor_of(interpreter)
     wanted = _wanted_packages()
     inputs = _digest(wanted, interpreter, json.dumps([_LAYOUT, _GLIBC_MINOR, _UNUSED]))
-    archive = folder / "environment.tar.gz"
-    before = packed_before(archive, inputs)
-    if before is not None:
-        return before
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".environment-", dir=folder) as scratch:
+    return _packed_once(
+        folder / "environment.tar.gz",
+        inputs,
+        lambda archive: _environment(archive, wanted, Path(interpreter), minor),
+    )
+
+
+def _environment(archive: Path, wanted: str, interpreter: Path, minor: str) -> Archive:
+    with tempfile.TemporaryDirectory(prefix=".environment-", dir=archive.parent) as scratch:
         stage = Path(scratch) / "environment"
         site = stage / "lib" / f"python{minor}" / "site-packages"
         _install(wanted, minor, site)
@@ -100,10 +104,8 @@ def pack_environment(folder: Path, *, interpreter: str = INTERPRETER) -> Archive
             for path in list(site.glob(pattern)):
                 shutil.rmtree(path)
         _compile_modules(stage, minor)
-        _link(stage, Path(interpreter), minor)
-        packed = pack(stage, archive)
-    remember(packed, inputs)
-    return packed
+        _link(stage, interpreter, minor)
+        return pack(stage, archive)
 
 
 def pack_application(folder: Path, *, interpreter: str = INTERPRETER) -> Archive:
@@ -129,11 +131,14 @@ def pack_application(folder: Path, *, interpreter: str = INTERPRETER) -> Archive
         _wanted_packages(),
         minor,
     )
-    archive = folder / "application.tar.gz"
-    before = packed_before(archive, inputs)
-    if before is not None:
-        return before
-    folder.mkdir(parents=True, exist_ok=True)
+    return _packed_once(
+        folder / "application.tar.gz",
+        inputs,
+        lambda archive: _application(archive, files, inputs, minor),
+    )
+
+
+def _application(archive: Path, files: Sequence[Path], inputs: str, minor: str) -> Archive:
     with _stage(inputs) as stage:
         for file in files:
             target = stage / file.relative_to(_ROOT)
@@ -141,9 +146,19 @@ def pack_application(folder: Path, *, interpreter: str = INTERPRETER) -> Archive
             shutil.copyfile(file, target)
         _compile_kernels(stage, minor)
         _compile_modules(stage, minor)
-        packed = pack(stage, archive)
-    remember(packed, inputs)
-    return packed
+        return pack(stage, archive)
+
+
+def _packed_once(archive: Path, inputs: str, packer: Callable[[Path], Archive]) -> Archive:
+    """Pack unless that was done; processes that ask at the same time wait for one another."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with archive.with_name(f".{archive.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        packed = packed_before(archive, inputs)
+        if packed is None:
+            packed = packer(archive)
+            remember(packed, inputs)
+        return packed
 
 
 def _minor_of(interpreter: str) -> str:
@@ -194,12 +209,15 @@ def _compile_modules(stage: Path, minor: str) -> None:
     _require_minor(minor)
     options = ["-q", "--invalidation-mode=unchecked-hash", "-s", str(stage), "-p", "/"]
     command = [sys.executable, "-m", "compileall", *options, str(stage)]
-    _run(command, "the modules do not compile", {"PYTHONHASHSEED": "0"})
+    _run(command, "the modules do not compile", {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def _compile_kernels(stage: Path, minor: str) -> None:
     _require_minor(minor)
+    # Nothing of what this process tells numba by its environment is to show in the kernels.
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("NUMBA_")}
     environment = {
+        **ours,
         **KERNEL_ENVIRONMENT,
         "PYTHONPATH": str(stage),
         "PYTHONHASHSEED": "0",
@@ -209,8 +227,7 @@ def _compile_kernels(stage: Path, minor: str) -> None:
     _run(command, "the kernels do not compile", environment, cwd=stage)
     if not any(stage.rglob("*.nbi")):
         raise PackingError(
-            f"no compiled kernel in {stage}: it is read-only, or NUMBA_CACHE_DIR or "
-            "NUMBA_DISABLE_JIT is set; unset them"
+            f"no compiled kernel in {stage}: is it read-only? set TMPDIR to another folder"
         )
     for kernel in stage.rglob("*.nbc"):
         # An annotation for readers says where functions were in memory, which no two runs share.
@@ -278,7 +295,7 @@ def _run(
         text=True,
         check=False,
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env=environment,
     )
     if done.returncode != 0:
         lines = [line for line in done.stdout.splitlines() if line.strip()]

@@ -80,7 +80,7 @@ def test_packages_that_cannot_be_fetched_are_told_in_one_line(
     assert told.out == ""
     assert told.err.count("\n") == 1
     assert told.err.startswith("package: the packages cannot be installed: ERROR:")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".environment.tar.gz.lock"]
 
 
 def test_packing_without_room_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
