@@ -36,8 +36,9 @@ KERNEL_ENVIRONMENT: Final[Mapping[str, str]] = {
 kernel up again only where these are the same, and else they are those of the very machine."""
 
 _OURS: Final = ("marketlake", "streaming", "spark_jobs")
-_OF_THE_CLUSTER: Final = frozenset({"pyspark", "py4j", "delta-spark"})
-"""Spark is the cluster's own, and its Python side must be of the same build."""
+_LEFT_OUT: Final = frozenset({"pyspark", "py4j", "delta-spark", "plotly", "narwhals"})
+"""Spark is the cluster's own, and its Python side must be of the same build; plotly, a third of all
+files, draws the report of the demo only."""
 _GLIBC_MINOR: Final = 34
 """Wheels may ask for glibc 2.34 at most: that of Amazon Linux 2023."""
 _UNUSED: Final = ("bin", "share", "**/tests", "pyarrow/include", "numpy/_core/include")
@@ -182,7 +183,7 @@ def _wanted_packages() -> str:
     except OSError as error:
         raise PackingError(f"{lock} cannot be read ({error}); pack from a checkout") from error
     entries = re.split(r"\n(?=\S)", text)
-    return "\n".join(e for e in entries if e.partition("==")[0] not in _OF_THE_CLUSTER)
+    return "\n".join(e for e in entries if e.partition("==")[0] not in _LEFT_OUT)
 
 
 def _install(wanted: str, minor: str, site: Path) -> None:

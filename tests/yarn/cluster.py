@@ -66,7 +66,7 @@ class YarnCluster:
                 command, env=self.environment, stdout=written, stderr=subprocess.STDOUT
             )
 
-    def run(self, command: Sequence[str], log: Path, timeout_s: float = 180) -> str:
+    def run(self, command: Sequence[str], log: Path, timeout_s: float = 400) -> str:
         """Run spark-submit to its end, and give the application's id."""
         process = self.start(command, log)
         try:

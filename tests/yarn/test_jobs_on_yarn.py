@@ -34,7 +34,13 @@ from tests.streaming.lakes import (
 )
 from tests.yarn.cluster import SPARK_HOME, YarnCluster, end
 
-pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.slow]
+# The first test waits for the packing too, which is done once a release.
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.broker,
+    pytest.mark.slow,
+    pytest.mark.timeout(1_500),
+]
 
 PARTS = ("link-books-2021-08-20", "binance-ticks-2024-08-08/spot_ethusdt_20240808.gz")
 """Two venues' books and bars, then quotes, trades and books: every type, in 56,937 messages."""
@@ -93,7 +99,7 @@ def batches(lake: Path) -> int:
 
 
 def wait_for_batches(lake: Path, count: int, cluster: YarnCluster) -> None:
-    ends_s = time.monotonic() + 200
+    ends_s = time.monotonic() + 400
     while batches(lake) < count:
         assert not cluster.applications("FAILED", "FINISHED"), cluster.errors()
         assert time.monotonic() < ends_s, cluster.errors()
