@@ -30,11 +30,7 @@ from .frames import (
 from .local_venues import (
     CLOSE,
     DROP,
-    LocalVenues,
     Pause,
-    serve_binance,
-    serve_kraken,
-    serve_okx,
 )
 from .watching import first_session, settings_for, source_of, supervise
 
@@ -50,15 +46,6 @@ GARBAGE = [
     b"\xff\xfe",
     "[[[1]]]",
 ]
-
-
-@pytest.fixture
-def server():
-    with LocalVenues() as running:
-        serve_binance(running)
-        serve_okx(running)
-        serve_kraken(running)
-        yield running
 
 
 @pytest.fixture

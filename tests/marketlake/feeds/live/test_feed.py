@@ -15,7 +15,7 @@ from marketlake.feeds.live.ports import FeedError
 from marketlake.feeds.publish import DeliveryError
 
 from .frames import binance_trade, okx_trade
-from .local_venues import LocalVenues, Pause, serve_binance, serve_kraken, serve_okx
+from .local_venues import Pause
 from .watching import settings_for
 
 pytest.importorskip("ccxt")
@@ -44,15 +44,6 @@ class Collected:
     def close(self):
         self.flush()
         self.closed = True
-
-
-@pytest.fixture
-def server():
-    with LocalVenues() as running:
-        serve_binance(running)
-        serve_okx(running)
-        serve_kraken(running)
-        yield running
 
 
 def run_feed(sources, publisher, settings, ledger, max_events=None, duration_s=20.0):

@@ -43,23 +43,11 @@ from .local_venues import (
     Hold,
     LocalVenues,
     Pause,
-    serve_binance,
-    serve_kraken,
-    serve_okx,
 )
 
 pytest.importorskip("ccxt")
 ROOT = Path(__file__).parents[4]
 DIGITS = "1010" + "100000000" + "1000" + "150000000"
-
-
-@pytest.fixture
-def server():
-    with LocalVenues() as running:
-        serve_binance(running)
-        serve_okx(running)
-        serve_kraken(running)
-        yield running
 
 
 def settings_file(folder: Path, server: LocalVenues, **feed: Any) -> Path:
