@@ -93,9 +93,7 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
         report.step(3, 4, "destroy")
         if counted:
             # What is planned now is what was shown: only the steps of streams ended in between.
-            deployment.begin_change()
-            cluster.apply()
-            deployment.end_change()
+            _apply_removal(deployment, cluster)
         removed = counted + (_destroy_data(deployment, data) if removal.data else 0)
         report.fact(removed=removed)
         report.step(4, 4, "what is left")
@@ -183,10 +181,20 @@ def _destroy_data(deployment: Deployment, data: Root) -> int:
         if address.startswith(_PROTECTED):
             data.terraform.forget(address)
     removed = data.terraform.plan(destroy=True)["remove"]
-    deployment.begin_change()
-    data.apply()
-    deployment.end_change()
+    _apply_removal(deployment, data)
     return removed
+
+
+def _apply_removal(deployment: Deployment, root: Root) -> None:
+    """Remove what is planned; once again what could not go before something else had gone."""
+    deployment.begin_change()
+    try:
+        root.apply()
+    except EmrError as error:
+        deployment.report.say(f"{error}; trying what is left once more")
+        root.terraform.plan(destroy=True)
+        root.apply()
+    deployment.end_change()
 
 
 def _left(deployment: Deployment, data: Root, cluster: Root, removal: Removal) -> list[Left]:
