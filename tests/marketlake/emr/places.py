@@ -17,6 +17,8 @@ from typing import Any
 
 from localstack_client.session import Session
 
+from marketlake.settings.environment import cache_dir
+
 ROOT = Path(__file__).parents[3]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -33,16 +35,16 @@ class Emulator:
     def client(self, service: str) -> Any:
         """Give a client by localstack's sessions, as a person at the emulator would."""
         host = self.url.removeprefix("http://")
-        session = Session(localstack_host=host.partition(":")[0], region_name=REGION)
-        return session.client(service, endpoint_url=self.url, region_name=REGION)
+        return Session(localstack_host=host, region_name=REGION).client(service)
 
     def environment(self) -> dict[str, str]:
-        jars = (
-            {"MARKETLAKE_JARS": os.environ["MARKETLAKE_JARS"]}
-            if "MARKETLAKE_JARS" in os.environ
-            else {}
-        )
-        return {**os.environ, **jars, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder)}
+        """Variables of the commands: work folders of their own, the jars of this machine."""
+        cache = {"MARKETLAKE_CACHE": str(self.folder / "cache")}
+        jars = self.folder / "cache" / "jars"
+        if not jars.exists():
+            jars.parent.mkdir(parents=True, exist_ok=True)
+            jars.symlink_to(cache_dir() / "jars")
+        return {**os.environ, **cache, "PYTHONPATH": str(ROOT)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command of ``marketlake emr`` in a process group of its own."""
