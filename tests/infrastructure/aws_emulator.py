@@ -23,6 +23,10 @@ from moto.budgets.models import budgets_backends
 from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import utcnow
+from moto.ec2.exceptions import (
+    InvalidPermissionNotFoundError,
+    InvalidSecurityGroupRuleIdNotFoundError,
+)
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.emr.exceptions import InvalidRequestException
 from moto.emr.models import Cluster, Step
@@ -312,6 +316,21 @@ def _keeping_descriptions(name: str) -> Callable[[Any], Any]:
     return handler
 
 
+def _telling_unknown_rules(name: str) -> Callable[[Any], Any]:
+    """Say it in AWS's word, by which Terraform knows that a call tried again had its effect."""
+    answer = getattr(SecurityGroups, name)
+
+    def handler(self: SecurityGroups) -> Any:
+        try:
+            return answer(self)
+        except InvalidPermissionNotFoundError:
+            if rules := self._get_param("SecurityGroupRuleIds"):
+                raise InvalidSecurityGroupRuleIdNotFoundError(rules[0]) from None
+            raise
+
+    return handler
+
+
 def register() -> None:
     """Give moto's responses the actions that it lacks."""
     emr = {
@@ -356,6 +375,10 @@ def register() -> None:
             {
                 name: _keeping_descriptions(name)
                 for name in ("authorize_security_group_egress", "authorize_security_group_ingress")
+            }
+            | {
+                name: _telling_unknown_rules(name)
+                for name in ("revoke_security_group_egress", "revoke_security_group_ingress")
             },
         ),
         (KinesisResponse, {"create_stream": _create_stream}),
