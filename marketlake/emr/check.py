@@ -80,8 +80,13 @@ def _checked(checks: list[tuple[str, Callable[[], str | None]]], report: Report)
 
 
 def _roots(checkout: Path) -> list[tuple[str, Path]]:
+    """Name the roots, one of those whose code is the same: their values are no part of it."""
     envs = checkout / "infrastructure" / "terraform" / "envs"
-    return [(f"{p.parent.name}/{p.name}", p) for p in sorted(envs.glob("*/*")) if p.is_dir()]
+    distinct: dict[tuple[str, ...], tuple[str, Path]] = {}
+    for root in sorted(path for path in envs.glob("*/*") if path.is_dir()):
+        code = tuple(sorted(str(file.resolve()) for file in root.glob("*.tf")))
+        distinct.setdefault(code, (f"{root.parent.name}/{root.name}", root))
+    return list(distinct.values())
 
 
 def _formatted(folder: Path) -> None:

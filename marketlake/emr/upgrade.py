@@ -85,14 +85,14 @@ def _begin(
     deployment: Deployment, cluster: Cluster, releases: Releases, release: Release
 ) -> Pending | None:
     """Note what is to be done; None where there is nothing to wait for."""
-    report, former = deployment.report, releases.required()
+    report, former = deployment.report, releases.current()
     streams = streams_of(deployment.aws, cluster.id)
     if len(streams) > 1:
         raise EmrError(
             f"{len(streams)} streams run on {cluster.id}: this command knows one a deployment; "
             "end the others first"
         )
-    if not streams or release.is_code_of(former):
+    if not streams or former is None or release.is_code_of(former):
         why = "no stream runs" if not streams else "the stream runs this code"
         numbered = releases.make_current(release)
         report.say(f"{why}: release {numbered.number} is what jobs run from now on")

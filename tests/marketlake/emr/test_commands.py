@@ -15,15 +15,18 @@ from pathlib import Path
 import pytest
 
 from marketlake.emr.aws import Aws
+from marketlake.emr.backup import back_up, put_back_reference, restore
+from marketlake.emr.check import check_cluster
 from marketlake.emr.cluster import describe, wait_until_ready
-from marketlake.emr.deployment import open_deployment
+from marketlake.emr.deployment import Deployment, open_deployment
 from marketlake.emr.errors import EmrError
 from marketlake.emr.reporting import Report
 from marketlake.emr.steps import StepLogs, steps_of, submit, wait
 from marketlake.emr.streams import job_of, option
 from marketlake.emr.weekly import weekly_check
+from marketlake.lake import s3_bucket
 from marketlake.settings.model import EmrSettings, Settings
-from tests.marketlake.emr.places import ACCOUNT, REGION, Emulator, deployed_by_hand, emulator
+from tests.marketlake.emr.places import ACCOUNT, REGION, ROOT, Emulator, deployed_by_hand, emulator
 
 BANNER = "*** EMULATED: "
 
@@ -52,6 +55,16 @@ def client(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Aws:
     }.items():
         monkeypatch.setenv(name, value)
     return Aws(REGION, aws.url)
+
+
+@pytest.fixture
+def place(client: Aws) -> Deployment:
+    # Other modules' emulators have a bucket of that name, too.
+    s3_bucket._found.cache_clear()
+    settings = Settings(emr=EmrSettings(poll_s=0.2))
+    return open_deployment(
+        "dev", settings, Report(lambda _line: None), endpoint_url=client.endpoint_url
+    )
 
 
 def test_info_of_nothing(aws: Emulator):
@@ -165,11 +178,14 @@ def test_test_says_what_it_could_not_see(aws: Emulator, outputs: dict[str, str])
     assert checks["configurations"] == "ok"
 
 
-def test_an_alarm_that_rings_fails_the_test(aws: Emulator, outputs: dict[str, str]):
+def test_an_alarm_that_rings_fails_the_test(
+    place: Deployment, client: Aws, aws: Emulator, outputs: dict[str, str]
+):
     release(aws, outputs)
-    cloudwatch = aws.client("cloudwatch")
+    cloudwatch = client.client("cloudwatch")
+    name = "marketlake-dev-freshness"
     cloudwatch.put_metric_alarm(
-        AlarmName="marketlake-dev-freshness",
+        AlarmName=name,
         ComparisonOperator="GreaterThanThreshold",
         EvaluationPeriods=1,
         MetricName="m",
@@ -178,14 +194,12 @@ def test_an_alarm_that_rings_fails_the_test(aws: Emulator, outputs: dict[str, st
         Statistic="Maximum",
         Threshold=1,
     )
-    cloudwatch.set_alarm_state(
-        AlarmName="marketlake-dev-freshness", StateValue="ALARM", StateReason="a test"
-    )
-    try:
-        said = aws.run("test", fails=True)
-    finally:
-        cloudwatch.delete_alarms(AlarmNames=["marketlake-dev-freshness"])
-    assert "no alarm rings: failed (marketlake-dev-freshness: see its part" in said
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+    failed = [found for found in check_cluster(place) if found.outcome == "failed"]
+    cloudwatch.delete_alarms(AlarmNames=[name])
+    assert [(found.check, found.why.partition(":")[0]) for found in failed] == [
+        ("no alarm rings", name)
+    ]
 
 
 def test_the_log_of_a_step_is_shown_as_it_grows(client: Aws, outputs: dict[str, str]):
@@ -245,44 +259,46 @@ def test_options_of_a_job():
     assert option(job, "--config") is None
 
 
-def test_a_backup_is_restored_bit_for_bit(aws: Emulator, outputs: dict[str, str], tmp_path: Path):
-    s3 = aws.client("s3")
+def test_a_backup_is_restored_bit_for_bit(
+    place: Deployment, client: Aws, outputs: dict[str, str], tmp_path: Path
+):
+    s3, key = client.s3, "lake/reference/venues/part-0.parquet"
+    lake = {"Bucket": outputs["lake_bucket"], "Key": key}
     notebook, table = b'{"cells": []}', bytes(range(256)) * 400
     s3.put_object(Bucket=outputs["artifacts_bucket"], Key="zeppelin/note.zpln", Body=notebook)
-    s3.put_object(
-        Bucket=outputs["lake_bucket"], Key="lake/reference/venues/part-0.parquet", Body=table
-    )
+    s3.put_object(**lake, Body=table)
     settings = tmp_path / "settings.toml"
     settings.write_text("[emr]\nidle_hours = 3\n")
-    name = aws.facts("backup", "--config", str(settings))["backup"]
+    name = back_up(place, settings).name
 
     restored = tmp_path / "restored"
-    aws.run("restore", "--to", str(restored))
+    restore(place, None, restored)
     assert (restored / "artifacts/zeppelin/note.zpln").read_bytes() == notebook
-    assert (restored / "lake/reference/venues/part-0.parquet").read_bytes() == table
+    assert (restored / key).read_bytes() == table
     assert (restored / "configuration/settings.toml").read_text() == settings.read_text()
-    assert (
-        json.loads((restored / "configuration/settings.json").read_text())["emr"]["idle_hours"] == 3
-    )
+    effective = json.loads((restored / "configuration/settings.json").read_text())
+    assert effective["emr"]["name"] == "marketlake"
     assert (restored / "configuration/data.tfstate").exists()
-    assert "is not empty" in aws.run("restore", "--to", str(restored), fails=True)
+    with pytest.raises(EmrError, match="is not empty"):
+        restore(place, None, restored)
 
-    # The tables were lost: they come back. While they stand, nothing is mixed with them.
-    again = tmp_path / "again"
-    assert "is not empty" in aws.run("restore", "--put-back", "--to", str(again), fails=True)
-    s3.delete_object(Bucket=outputs["lake_bucket"], Key="lake/reference/venues/part-0.parquet")
-    aws.run("restore", "--put-back", "--name", name, "--to", str(tmp_path / "third"))
-    found = s3.get_object(Bucket=outputs["lake_bucket"], Key="lake/reference/venues/part-0.parquet")
-    assert found["Body"].read() == table
+    # While the tables stand nothing is mixed with them; lost, they come back.
+    with pytest.raises(EmrError, match="reference/ is not empty"):
+        put_back_reference(place, restored)
+    s3.delete_object(**lake)
+    assert put_back_reference(place, restored) == 1
+    assert s3.get_object(**lake)["Body"].read() == table
 
     # A changed file is no backup, and one that was cut off has no manifest.
     path = f"backups/{name}/artifacts/zeppelin/note.zpln"
     s3.put_object(Bucket=outputs["backup_bucket"], Key=path, Body=b"other")
-    fourth = tmp_path / "fourth"
-    assert "is not what was backed up" in aws.run("restore", "--to", str(fourth), fails=True)
-    assert not fourth.exists()
+    again = tmp_path / "again"
+    with pytest.raises(EmrError, match="is not what was backed up"):
+        restore(place, name, again)
+    assert not again.exists()
     s3.delete_object(Bucket=outputs["backup_bucket"], Key=f"backups/{name}/manifest.json")
-    assert "no backup" in aws.run("restore", "--to", str(fourth), fails=True)
+    with pytest.raises(EmrError, match="no backup"):
+        restore(place, name, again)
 
 
 def set_cost(aws: Emulator, usd: float) -> None:
@@ -331,16 +347,37 @@ def test_the_weekly_check_names_what_costs(aws: Emulator, client: Aws, tmp_path:
 
 def test_a_quiet_week_is_no_finding(aws: Emulator):
     set_cost(aws, 1.0)
-    facts = aws.facts("weekly-check")
+    # moto keeps the answer to one question: another environment is another one.
+    facts = aws.facts("weekly-check", "--env", "staging")
     assert facts["month_usd"] == 1.0
     assert facts["findings"] == []
 
 
-def test_a_busy_cluster_is_not_idle(aws: Emulator, client: Aws, outputs: dict[str, str]):
-    place = open_deployment("dev", Settings(), Report(lambda _line: None), endpoint_url=aws.url)
+def test_a_busy_cluster_is_not_idle(place: Deployment, client: Aws, outputs: dict[str, str]):
     step = submit(client, outputs["cluster_id"], "s", ["spark-submit", "s3://a/main.py", "stream"])
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert not any(f.kind == "idle" for f in weekly_check(place, now=tomorrow))
     client.emr.cancel_steps(ClusterId=outputs["cluster_id"], StepIds=[step])
     idle = [f for f in weekly_check(place, now=tomorrow) if f.kind == "idle"]
     assert [f.what.split()[1] for f in idle] == [outputs["cluster_id"]]
+
+
+@pytest.mark.parametrize("command", ["deploy-emr.sh", "submit-step.sh", "weekly-check.sh"])
+def test_a_script_passes_its_arguments_on(command: str):
+    # The environment is set up already: the scripts run what stands in this checkout.
+    job = {"deploy-emr.sh": ["info"]}.get(command, [])
+    done = subprocess.run(
+        [str(ROOT / "scripts" / command), *job, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--endpoint-url" in done.stdout
+
+
+def test_a_script_without_a_command_says_what_there_is():
+    script = str(ROOT / "scripts" / "deploy-emr.sh")
+    done = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("deploy-emr: say deploy, test, info, destroy")
