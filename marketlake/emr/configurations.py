@@ -52,6 +52,8 @@ _YARN: Final[Mapping[str, str]] = {
     "yarn.nodemanager.pmem-check-enabled": "true",
     # Address space is no memory: Python's and Java's maps alone would have containers killed.
     "yarn.nodemanager.vmem-check-enabled": "false",
+    # Else YARN lists the unpacked environment, thousands of files, before it starts a container.
+    "yarn.nodemanager.log-container-debug-info.enabled": "false",
     # Logs of a stream reach S3 while it runs.
     "yarn.log-aggregation-enable": "true",
     "yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds": "3600",

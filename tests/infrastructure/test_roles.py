@@ -23,6 +23,9 @@ OURS = {
     "elasticmapreduce:ResourceTag/project": "marketlake",
 }
 PROD = OURS | {"elasticmapreduce:ResourceTag/environment": "prod"}
+PROJECT = {"ssm:resourceTag/project": "marketlake"}
+NODE_MACHINE = f"arn:aws:ec2:{PLACE}:instance/i-1"
+STATE = f"arn:aws:s3:::marketlake-dev-state-{ACCOUNT}-{REGION}"
 EMR_TAG = "for-use-with-amazon-emr-managed-policies"
 
 NODE = "marketlake-dev-emr-node"
@@ -103,6 +106,12 @@ MUST_NOT = [
     (NODE, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NODE}", {}),
     (NODE, "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/Admin", {}),
     (NODE, "elasticmapreduce:TerminateJobFlows", CLUSTER, OURS),
+    (
+        NODE,
+        "logs:PutLogEvents",
+        f"arn:aws:logs:{PLACE}:log-group:/marketlake-dev/network/flows:log-stream:a",
+        {},
+    ),
     (NODE, "glue:GetTable", f"arn:aws:glue:{PLACE}:catalog", {}),
     (SERVICE, "s3:GetObject", f"{LAKE}/lake/gold/x", {}),
     (SERVICE, "kinesis:GetRecords", STREAM, {}),
@@ -132,7 +141,28 @@ PEOPLE_MUST = [
     ("submit", "elasticmapreduce:CancelSteps", CLUSTER, OURS),
     ("submit", "elasticmapreduce:DescribeStep", CLUSTER, OURS),
     ("submit", "s3:GetObject", f"{LOGS}/emr/j-1/steps/s-1/stderr.gz", {}),
-    ("submit", "s3:PutObject", f"{ARTIFACTS}/applications/0.tar.gz", {}),
+    ("submit", "s3:GetObject", f"{ARTIFACTS}/releases/current.json", {}),
+    ("submit", "s3:GetObject", f"{STATE}/dev/cluster.tfstate", {}),
+    ("submit", "s3:ListBucket", STATE, {}),
+    ("operate", "s3:PutObject", f"{LAKE}/lake/_marketlake/stream/stop.json", {}),
+    (
+        "operate",
+        "ssm:StartSession",
+        NODE_MACHINE,
+        {"ssm:resourceTag/environment": "dev", **PROJECT},
+    ),
+    (
+        "operate",
+        "ssm:StartSession",
+        f"arn:aws:ssm:{REGION}::document/AWS-StartPortForwardingSession",
+        {},
+    ),
+    (
+        "operate",
+        "ssm:TerminateSession",
+        f"arn:aws:ssm:{PLACE}:session/AROA:me-0",
+        {"aws:userid": "AROA:me"},
+    ),
     ("read", "s3:GetObject", f"{LAKE}/lake/gold/bars/x.parquet", {}),
     ("read", "s3:ListBucket", LAKE, {"s3:prefix": "lake/silver/trades/_delta_log/"}),
 ]
@@ -142,7 +172,22 @@ PEOPLE_MUST_NOT = [
     ("submit", "elasticmapreduce:TerminateJobFlows", CLUSTER, OURS),
     ("submit", "elasticmapreduce:RunJobFlow", CLUSTER, OURS),
     ("submit", "s3:GetObject", f"{LAKE}/lake/gold/x", {}),
-    # The environment and the scripts of nodes are more than a job.
+    # What jobs run in, the scripts of nodes, and the release, are more than a job.
+    ("submit", "s3:PutObject", f"{ARTIFACTS}/applications/0.tar.gz", {}),
+    ("submit", "s3:PutObject", f"{ARTIFACTS}/releases/current.json", {}),
+    ("submit", "s3:PutObject", f"{STATE}/dev/cluster.tfstate", {}),
+    ("submit", "s3:GetObject", f"{STATE}/prod/cluster.tfstate", {}),
+    ("operate", "s3:PutObject", f"{LAKE}/lake/gold/bars/x", {}),
+    ("operate", "s3:GetObject", f"{LAKE}/lake/gold/bars/x", {}),
+    ("operate", "ssm:StartSession", NODE_MACHINE, {"ssm:resourceTag/environment": "prod"}),
+    ("operate", "ssm:StartSession", NODE_MACHINE, {}),
+    ("operate", "ssm:SendCommand", NODE_MACHINE, {"ssm:resourceTag/environment": "dev"}),
+    (
+        "operate",
+        "ssm:TerminateSession",
+        f"arn:aws:ssm:{PLACE}:session/AROA:you-0",
+        {"aws:userid": "AROA:me"},
+    ),
     ("submit", "s3:PutObject", f"{ARTIFACTS}/environments/0.tar.gz", {}),
     ("submit", "s3:PutObject", f"{ARTIFACTS}/bootstrap/0/environment.sh", {}),
     ("submit", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NODE}", {}),
@@ -160,7 +205,7 @@ def roles(environment: Deployed) -> Mapping[str, Any]:
     made = {role: policies_of(iam, role) for role in (NODE, SERVICE, SCALING, FLOWS)}
     people = {
         who: [policy_document(iam, f"arn:aws:iam::{ACCOUNT}:policy/marketlake-dev-{who}")]
-        for who in ("submit", "read")
+        for who in ("submit", "operate", "read")
     }
     return made | people
 
@@ -177,7 +222,7 @@ def test_roles_do_nothing_that_they_must_not(roles) -> None:
 
 def test_the_key_of_the_data_is_used_by_those_who_read_it(environment, roles) -> None:
     key = environment.outputs["data"]["kms_key_arn"]
-    for role in (NODE, "submit", "read"):
+    for role in (NODE, "submit", "operate", "read"):
         assert allows(roles[role], "kms:Decrypt", key)
     for role in (SCALING, FLOWS):
         assert not allows(roles[role], "kms:Decrypt", key)

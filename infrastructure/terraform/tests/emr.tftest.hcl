@@ -16,6 +16,7 @@ variables {
 }
 
 run "by_default_groups_that_emr_scales" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -51,6 +52,7 @@ run "by_default_groups_that_emr_scales" {
 }
 
 run "at_rest_and_the_metadata_service" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -70,6 +72,7 @@ run "at_rest_and_the_metadata_service" {
 }
 
 run "between_nodes_with_certificates" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -84,6 +87,7 @@ run "between_nodes_with_certificates" {
 }
 
 run "no_port_22_and_nobody_from_outside" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -99,6 +103,7 @@ run "no_port_22_and_nobody_from_outside" {
 }
 
 run "the_custom_policy_of_the_requirements" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -131,6 +136,7 @@ run "the_custom_policy_of_the_requirements" {
 }
 
 run "the_custom_policy_on_core_nodes" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -146,6 +152,7 @@ run "the_custom_policy_on_core_nodes" {
 }
 
 run "fleets_in_all_zones" {
+  command = plan
   module {
     source = "./modules/emr"
   }
@@ -181,6 +188,7 @@ run "fleets_do_not_know_the_custom_policy" {
 }
 
 run "all_options" {
+  command = plan
   module {
     source = "./modules/emr"
   }

@@ -33,7 +33,7 @@ run "no_data_by_a_star" {
 
   assert {
     condition = alltrue(flatten([
-      for document in [data.aws_iam_policy_document.node.json, data.aws_iam_policy_document.submit.json, data.aws_iam_policy_document.read.json, data.aws_iam_policy_document.scaling.json] : [
+      for document in [data.aws_iam_policy_document.node.json, data.aws_iam_policy_document.submit.json, data.aws_iam_policy_document.operate.json, data.aws_iam_policy_document.read.json, data.aws_iam_policy_document.scaling.json] : [
         for statement in jsondecode(document).Statement :
         !contains(flatten([statement.Resource]), "*")
         || alltrue([for action in flatten([statement.Action]) : contains(["cloudwatch:PutMetricData", "elasticmapreduce:ListClusters"], action)])

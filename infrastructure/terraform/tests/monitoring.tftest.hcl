@@ -51,6 +51,7 @@ run "what_the_requirements_name" {
 }
 
 run "charges_where_aws_tells_them_and_no_stream_that_nobody_asked_for" {
+  command = plan
   module {
     source = "./modules/monitoring"
   }

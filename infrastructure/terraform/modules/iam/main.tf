@@ -12,6 +12,7 @@ locals {
   lake_all  = "${local.lake}/${var.lake_path}/*"
   artifacts = "${local.s3}${var.artifacts_bucket}"
   logs      = "${local.s3}${var.logs_bucket}"
+  state     = "${local.s3}${var.prefix}-state-${local.account}-${var.region}"
   clusters  = "arn:${local.partition}:elasticmapreduce:${var.region}:${local.account}:cluster/*"
 }
 

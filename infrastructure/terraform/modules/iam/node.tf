@@ -72,9 +72,10 @@ data "aws_iam_policy_document" "node" {
     }
   }
   statement {
-    sid       = "TellLogs"
-    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = ["arn:${local.partition}:logs:${var.region}:${local.account}:log-group:/${var.prefix}/*"]
+    sid     = "TellLogs"
+    actions = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = [for group in ["stream", "jobs", "sessions"] :
+    "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:/${var.prefix}/${group}:*"]
   }
 
   dynamic "statement" {

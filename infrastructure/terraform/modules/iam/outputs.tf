@@ -29,3 +29,7 @@ output "submit_policy_arn" {
 output "read_policy_arn" {
   value = aws_iam_policy.read.arn
 }
+
+output "operate_policy_arn" {
+  value = aws_iam_policy.operate.arn
+}
