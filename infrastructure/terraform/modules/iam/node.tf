@@ -74,7 +74,7 @@ data "aws_iam_policy_document" "node" {
   statement {
     sid     = "TellLogs"
     actions = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = [for group in ["stream", "jobs", "sessions"] :
+    resources = [for group in ["stream", "jobs"] :
     "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:/${var.prefix}/${group}:*"]
   }
 
@@ -120,7 +120,7 @@ resource "aws_iam_role_policy" "node" {
   policy = data.aws_iam_policy_document.node.json
 }
 
-# Session Manager is how people reach a node: no key pair, no port 22, and each session is logged.
+# Session Manager is how people reach a node: no key pair, no port 22, and CloudTrail knows who it was.
 resource "aws_iam_role_policy_attachment" "session_manager" {
   role       = aws_iam_role.node.name
   policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
