@@ -14,7 +14,7 @@ resource "aws_kms_key" "operations" {
   enable_key_rotation     = true
   deletion_window_in_days = 7
 
-  # In a key's policy "*" is that key.
+  # In a key's policy "*" is that key. Whose alarms they are, the policy of the topic asks.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -31,7 +31,6 @@ resource "aws_kms_key" "operations" {
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
         Principal = { Service = local.raisers }
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
       },
       {
         Sid       = "KeepLogs"
@@ -59,16 +58,27 @@ resource "aws_sns_topic" "alarms" {
 
 data "aws_iam_policy_document" "alarms" {
   statement {
+    sid       = "AlarmsAndBudgets"
     actions   = ["sns:Publish"]
     resources = [aws_sns_topic.alarms.arn]
     principals {
       type        = "Service"
-      identifiers = local.raisers
+      identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
     }
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [local.account]
+    }
+  }
+  # EventBridge says no account when it publishes to a topic: with a condition, nothing would arrive.
+  statement {
+    sid       = "FailedSteps"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alarms.arn]
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
     }
   }
 }
