@@ -41,8 +41,7 @@ def spy(cache: Path) -> tuple[dict[str, Any], int]:
         text=True,
         timeout=600,
         check=False,
-        # Which loops are compiled, and for what, does not hang on how well.
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_OPT": "0"},
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
     )
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout))
