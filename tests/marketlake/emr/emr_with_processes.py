@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -54,18 +54,17 @@ def _start(cluster: Cluster, step: Step) -> subprocess.Popen[bytes]:
 def run_step(place: str, args: list[str]) -> int:
     """Run what a step says; give its exit status."""
     s3 = boto3.client("s3")
-    with tempfile.TemporaryDirectory() as folder:
-        if args[0] == "spark-submit":
-            command, variables = _unpacked(s3, args, Path(folder))
-        else:
-            command, variables = args, {}
-        done = subprocess.run(
-            command,
-            env={**os.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+    if args[0] == "spark-submit":
+        command, variables = _unpacked(s3, args, Path.cwd() / "application")
+    else:
+        command, variables = args, {}
+    done = subprocess.run(
+        command,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     bucket, _, key = place.partition("://")[2].partition("/")
     s3.put_object(Bucket=bucket, Key=f"{key}/stderr.gz", Body=gzip.compress(done.stdout))
     return done.returncode
@@ -75,10 +74,15 @@ def _unpacked(s3: Any, args: list[str], folder: Path) -> tuple[list[str], dict[s
     archives = args[args.index("--archives") + 1].split(",")
     application = next(a.partition("#")[0] for a in archives if a.endswith("#application"))
     main = next(n for n, word in enumerate(args) if word.endswith("/main.py"))
+    # One place for all releases, as in a container: what is compiled for one serves the next.
+    shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(fileobj=BytesIO(_read(s3, application))) as archive:
         archive.extractall(folder, filter="data")
     (folder / "main.py").write_bytes(_read(s3, args[main]))
-    return [sys.executable, str(folder / "main.py"), *args[main + 1 :]], {"PYTHONPATH": str(folder)}
+    return [sys.executable, str(folder / "main.py"), *args[main + 1 :]], {
+        "PYTHONPATH": str(folder),
+        "NUMBA_CACHE_DIR": str(folder.parent / "kernels"),
+    }
 
 
 def _read(s3: Any, uri: str) -> bytes:

@@ -18,6 +18,7 @@ from tests.marketlake.emr.places import ACCOUNT, REGION, Emulator, emulator
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1_200),
     pytest.mark.skipif(terraform_program() is None, reason="terraform is not installed"),
 ]
 

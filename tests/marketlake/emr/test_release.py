@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker]
 _SETTINGS = """
 [emr]
 poll_s = 0.5
-drain_s = 90
-health_s = 120
+drain_s = 180
+health_s = 300
 """
 
 
@@ -46,12 +46,17 @@ def packed(folder: Path, name: str, replaced: dict[str, str]) -> Path:
             for file in sorted((ROOT / package).rglob("*")):
                 relative = file.relative_to(ROOT).as_posix()
                 if file.is_file() and file.suffix != ".pyc" and relative not in replaced:
-                    archive.add(file, relative)
+                    archive.add(file, relative, filter=_timeless)
         for relative, text in {**replaced, "RELEASE": name}.items():
             member = tarfile.TarInfo(relative)
             member.size = len(text.encode())
             archive.addfile(member, io.BytesIO(text.encode()))
     return path
+
+
+def _timeless(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mtime = 0
+    return member
 
 
 class Market:
