@@ -82,6 +82,7 @@ def _unpacked(s3: Any, args: list[str], folder: Path) -> tuple[list[str], dict[s
     return [sys.executable, str(folder / "main.py"), *args[main + 1 :]], {
         "PYTHONPATH": str(folder),
         "NUMBA_CACHE_DIR": str(folder.parent / "kernels"),
+        "NUMBA_OPT": "1",
     }
 
 

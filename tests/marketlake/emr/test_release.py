@@ -21,13 +21,13 @@ from marketlake.local.broker import EmbeddedBroker
 from tests.marketlake.emr.places import ROOT, Emulator, deployed_by_hand, emulator
 from tests.streaming.lakes import market_messages, publish, send
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1_200)]
 
 _SETTINGS = """
 [emr]
 poll_s = 0.5
-drain_s = 180
-health_s = 300
+drain_s = 400
+health_s = 400
 """
 
 
@@ -63,7 +63,7 @@ class Market:
     """Publishes a market little by little, so that there is always something to commit."""
 
     def __init__(self, broker: EmbeddedBroker) -> None:
-        self.messages = market_messages(7, 240)
+        self.messages = market_messages(7, 60)
         cut = len(self.messages) // 4
         self.source = publish(broker, self.messages[:cut])
         self._sent, self._broker = cut, broker
@@ -143,7 +143,7 @@ def test_releases_of_a_running_stream_lose_nothing(
     assert f"step          {running[0]}" in said
     drained = subprocess.run(
         [sys.executable, "-c", _DRAIN, lake, market.source],
-        env={**aws.environment(), **endpoint(aws)},
+        env={**aws.environment(), **endpoint(aws), "NUMBA_OPT": "1"},
         capture_output=True,
         text=True,
         timeout=300,
