@@ -9,49 +9,41 @@ import argparse
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from marketlake.contracts.errors import MarketlakeError
 from marketlake.emr.archives import Archive, pack, packed_before, remember
+from marketlake.emr.packing_steps import (
+    GLIBC_MINOR,
+    KERNEL_ENVIRONMENT,
+    PackingError,
+    compile_kernels,
+    compile_modules,
+    install,
+    link,
+)
 from marketlake.local.jars import spark_jar_paths
 
 INTERPRETER: Final = "/usr/bin/python3.11"
 """The Python of a cluster's machines that the environment stands on."""
 
-KERNEL_ENVIRONMENT: Final[Mapping[str, str]] = {
-    "NUMBA_CPU_NAME": "x86-64-v3",
-    "NUMBA_CPU_FEATURES": "+avx2",
-}
-"""Which processor kernels are compiled for: any x86 of the last ten years. numba takes a compiled
-kernel up again only where these are the same, and else they are those of the very machine."""
-
 _OURS: Final = ("marketlake", "streaming", "spark_jobs")
 _LEFT_OUT: Final = frozenset({"pyspark", "py4j", "delta-spark", "plotly", "narwhals"})
 """Spark is the cluster's own, and its Python side must be of the same build; plotly, a third of all
 files, draws the report of the demo only."""
-_GLIBC_MINOR: Final = 34
-"""Wheels may ask for glibc 2.34 at most: that of Amazon Linux 2023."""
 _UNUSED: Final = ("bin", "share", "**/tests", "pyarrow/include", "numpy/_core/include")
 
 _LAYOUT: Final = 1
 """Of the environment's archive: another number packs it anew."""
-_ADDRESS: Final = re.compile(rb" at 0x([0-9a-f]+)>")
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-
-
-class PackingError(MarketlakeError):
-    """Something cannot be packed: one line with what, where and the mend."""
 
 
 def main_file() -> Path:
@@ -88,7 +80,7 @@ def pack_environment(folder: Path, *, interpreter: str = INTERPRETER) -> Archive
     """
     minor = _minor_of(interpreter)
     wanted = _wanted_packages()
-    inputs = _digest(wanted, interpreter, json.dumps([_LAYOUT, _GLIBC_MINOR, _UNUSED]))
+    inputs = _digest(wanted, interpreter, json.dumps([_LAYOUT, GLIBC_MINOR, _UNUSED]))
     return _packed_once(
         folder / "environment.tar.gz",
         inputs,
@@ -100,12 +92,12 @@ def _environment(archive: Path, wanted: str, interpreter: Path, minor: str) -> A
     with tempfile.TemporaryDirectory(prefix=".environment-", dir=archive.parent) as scratch:
         stage = Path(scratch) / "environment"
         site = stage / "lib" / f"python{minor}" / "site-packages"
-        _install(wanted, minor, site)
+        install(wanted, minor, site)
         for pattern in _UNUSED:
             for path in list(site.glob(pattern)):
                 shutil.rmtree(path)
-        _compile_modules(stage, minor)
-        _link(stage, interpreter, minor)
+        compile_modules(stage, minor)
+        link(stage, interpreter, minor)
         return pack(stage, archive)
 
 
@@ -145,8 +137,8 @@ def _application(archive: Path, files: Sequence[Path], inputs: str, minor: str) 
             target = stage / file.relative_to(_ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        _compile_kernels(stage, minor)
-        _compile_modules(stage, minor)
+        compile_kernels(stage, minor)
+        compile_modules(stage, minor)
         return pack(stage, archive)
 
 
@@ -186,80 +178,6 @@ def _wanted_packages() -> str:
     return "\n".join(e for e in entries if e.partition("==")[0] not in _LEFT_OUT)
 
 
-def _install(wanted: str, minor: str, site: Path) -> None:
-    """Install wheels for the cluster's Linux, whatever this machine is."""
-    platforms = [f"manylinux_2_{n}_x86_64" for n in range(_GLIBC_MINOR, 4, -1)]
-    platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
-    abis = [f"cp{minor.replace('.', '')}", "abi3", "none"]
-    requirements = site.parent / "requirements.txt"
-    requirements.parent.mkdir(parents=True)
-    requirements.write_text(wanted)
-    options = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
-    options += ["--implementation=cp", f"--python-version={minor}", f"--target={site}"]
-    options += [f"--platform={name}" for name in platforms] + [f"--abi={name}" for name in abis]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _run([*pip, *options, "-r", str(requirements)], "the packages cannot be installed")
-    requirements.unlink()
-    for record in site.glob("*.dist-info/RECORD"):
-        # It lists what is removed below, and digests of programs that name this machine.
-        record.unlink()
-
-
-def _compile_modules(stage: Path, minor: str) -> None:
-    """Compile to bytecode that nothing checks again: archives do not change."""
-    _require_minor(minor)
-    options = ["-q", "--invalidation-mode=unchecked-hash", "-s", str(stage), "-p", "/"]
-    command = [sys.executable, "-m", "compileall", *options, str(stage)]
-    _run(command, "the modules do not compile", {**os.environ, "PYTHONHASHSEED": "0"})
-
-
-def _compile_kernels(stage: Path, minor: str) -> None:
-    _require_minor(minor)
-    # Nothing of what this process tells numba by its environment is to show in the kernels.
-    ours = {name: text for name, text in os.environ.items() if not name.startswith("NUMBA_")}
-    environment = {
-        **ours,
-        **KERNEL_ENVIRONMENT,
-        "PYTHONPATH": str(stage),
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [sys.executable, "-m", "streaming.warm"]
-    _run(command, "the kernels do not compile", environment, cwd=stage)
-    if not any(stage.rglob("*.nbi")):
-        raise PackingError(
-            f"no compiled kernel in {stage}: is it read-only? set TMPDIR to another folder"
-        )
-    for kernel in stage.rglob("*.nbc"):
-        # An annotation for readers says where functions were in memory, which no two runs share.
-        kernel.write_bytes(_ADDRESS.sub(_zeros, kernel.read_bytes()))
-
-
-def _zeros(address: re.Match[bytes]) -> bytes:
-    return b" at 0x" + b"0" * len(address[1]) + b">"
-
-
-def _require_minor(minor: str) -> None:
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if ours != minor:
-        raise PackingError(
-            f"this is Python {ours}, the cluster's is {minor}: make .venv with python{minor}, or "
-            f"name a cluster's python{ours} by --interpreter"
-        )
-
-
-def _link(stage: Path, interpreter: Path, minor: str) -> None:
-    """Make the folder a virtual environment of an interpreter that need not be on this machine."""
-    programs = stage / "bin"
-    programs.mkdir()
-    (programs / "python").symlink_to(interpreter)
-    for name in ("python3", f"python{minor}"):
-        (programs / name).symlink_to("python")
-    (stage / "pyvenv.cfg").write_text(
-        f"home = {interpreter.parent}\ninclude-system-site-packages = false\nversion = {minor}\n"
-    )
-
-
 def _sources() -> Iterator[Path]:
     for package in _OURS:
         for path in (_ROOT / package).rglob("*"):
@@ -280,28 +198,6 @@ def _stage(inputs: str) -> Iterator[Path]:
         yield stage
     finally:
         shutil.rmtree(stage)
-
-
-def _run(
-    command: Sequence[str],
-    failure: str,
-    environment: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-) -> None:
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=environment,
-    )
-    if done.returncode != 0:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        raise PackingError(f"{failure}: {' '.join(errors) or f'exit status {done.returncode}'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from marketlake.emr.packing import KERNEL_ENVIRONMENT
+from marketlake.emr.packing_steps import KERNEL_ENVIRONMENT
 
 _CODE: Final = "./application"
 """Where YARN unpacks our code, beside each container's working folder."""

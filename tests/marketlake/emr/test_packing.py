@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from marketlake.emr import packing
-from marketlake.emr.packing import PackingError, cluster_jars, main_file
+from marketlake.emr.packing import cluster_jars, main_file
+from marketlake.emr.packing_steps import PackingError
 from marketlake.settings import environment
 from tests.yarn.cluster import interpreter
 
