@@ -1,4 +1,4 @@
-"""Compiles every loop that the stream runs, so that its first batch need not.
+"""Compiles every loop that the stream and the daily job run, so that their first batch need not.
 
 ``python -m streaming.warm`` folds a small simulated market through both steps, without Spark, with
 the types that Spark's workers meet; numba keeps what it compiles beside the modules. Run by
@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from kafka.record import MemoryRecordsBuilder
 
+from marketlake.analytics.kernel import initial_states
+from marketlake.analytics.microstructure.trades import EffectiveSpread
 from marketlake.contracts.events import US_PER_SECOND, EventType, topic_of
 from marketlake.feeds.simulator.config import SimulationConfig
 from marketlake.feeds.simulator.market import simulate
@@ -41,6 +44,13 @@ def warm() -> None:
         )
         for _ in step_two(step_one(_inputs(), plan), plan):
             pass
+
+
+def warm_daily() -> None:
+    """Take one trade through the kernel that only the daily job calls, with the types it meets."""
+    kernel = EffectiveSpread(1)
+    columns = [pa.array([1.0]).to_numpy() for _ in kernel.inputs]
+    kernel.step(initial_states(kernel.initial(), 1), np.zeros(1, np.int64), *columns)
 
 
 def _inputs() -> Iterator[pa.RecordBatch]:
@@ -71,3 +81,4 @@ def _answer(rows: list[tuple[bytes, bytes]]) -> bytes:
 
 if __name__ == "__main__":
     warm()
+    warm_daily()

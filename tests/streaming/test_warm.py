@@ -18,10 +18,11 @@ import importlib, json, pkgutil
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 import marketlake.analytics, streaming.sources, streaming.stages
-from streaming.warm import warm
+from streaming.warm import warm, warm_daily
 
 with event.install_recorder("numba:compile") as compiled:
     warm()
+    warm_daily()
 functions = {}
 for package in (marketlake.analytics, streaming.sources, streaming.stages):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
@@ -52,7 +53,6 @@ def test_no_loop_is_left_to_the_first_batch(tmp_path: Path):
     functions, compiled = spy(tmp_path)
     assert {"streaming.stages.scan._scan", "marketlake.analytics.bars._roll"} <= functions.keys()
     left = [name for name, (inside, types) in functions.items() if not inside and not types]
-    # The one kernel that takes trades and quotes is the daily job's.
-    assert left == ["marketlake.analytics.microstructure.trades._effective_spread"]
+    assert left == []
     assert compiled > 0
     assert spy(tmp_path)[1] == 0
