@@ -24,6 +24,7 @@ _ABSENT: Final = frozenset(
         "ResourceNotFoundException",
         "NotFoundException",
         "InvalidRequestException",
+        "InvalidGroup.NotFound",
     }
 )
 
@@ -131,6 +132,88 @@ def _budget(aws: Aws, values: Mapping[str, Any]) -> str | None:
     return f"{account}:{name}"
 
 
+def _filtered(aws: Aws, what: str, key: str, **wanted: Any) -> list[dict[str, Any]]:
+    """List things of EC2 by filters; none where a value is only known when they are made."""
+    if not all(wanted.values()):
+        return []
+    filters = [
+        {"Name": name.replace("_", "-"), "Values": [str(value)]} for name, value in wanted.items()
+    ]
+    with told(f"list {what}"):
+        answer = getattr(aws.client("ec2"), f"describe_{what}")(
+            **{"Filter" if what == "flow_logs" else "Filters": filters}
+        )
+    found: list[dict[str, Any]] = answer[key]
+    return found
+
+
+def _only(found: list[dict[str, Any]], key: str) -> str | None:
+    return str(found[0][key]) if len(found) == 1 else None
+
+
+def _group(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    name, vpc = values.get("name"), values.get("vpc_id")
+    return _only(
+        _filtered(aws, "security_groups", "SecurityGroups", group_name=name, vpc_id=vpc), "GroupId"
+    )
+
+
+def _subnet(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    vpc, block = values.get("vpc_id"), values.get("cidr_block")
+    return _only(_filtered(aws, "subnets", "Subnets", vpc_id=vpc, cidr_block=block), "SubnetId")
+
+
+def _endpoint(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    vpc, service = values.get("vpc_id"), values.get("service_name")
+    found = _filtered(aws, "vpc_endpoints", "VpcEndpoints", vpc_id=vpc, service_name=service)
+    return _only([e for e in found if not e["State"].startswith("delet")], "VpcEndpointId")
+
+
+def _flow_log(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    return _only(
+        _filtered(aws, "flow_logs", "FlowLogs", resource_id=values.get("vpc_id")), "FlowLogId"
+    )
+
+
+def _ingress(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    return _rule(aws, values, egress=False)
+
+
+def _egress(aws: Aws, values: Mapping[str, Any]) -> str | None:
+    return _rule(aws, values, egress=True)
+
+
+def _rule(aws: Aws, values: Mapping[str, Any], *, egress: bool) -> str | None:
+    rules = _filtered(
+        aws, "security_group_rules", "SecurityGroupRules", group_id=values.get("security_group_id")
+    )
+    wanted = (
+        values.get("ip_protocol"),
+        values.get("from_port") or -1,
+        values.get("to_port") or -1,
+        values.get("cidr_ipv4"),
+        values.get("cidr_ipv6"),
+        values.get("prefix_list_id"),
+        values.get("referenced_security_group_id"),
+    )
+    same = [
+        rule
+        for rule in rules
+        if rule["IsEgress"] == egress
+        and wanted
+        == (
+            rule["IpProtocol"],
+            rule.get("FromPort", -1),
+            rule.get("ToPort", -1),
+            rule.get("CidrIpv4"),
+            rule.get("CidrIpv6"),
+            rule.get("PrefixListId"),
+            rule.get("ReferencedGroupInfo", {}).get("GroupId"),
+        )
+    ]
+    return _only(same, "SecurityGroupRuleId")
+
+
 _FINDERS: Final[Mapping[str, Finder]] = MappingProxyType(
     {
         "aws_s3_bucket": _bucket,
@@ -143,5 +226,11 @@ _FINDERS: Final[Mapping[str, Finder]] = MappingProxyType(
         "aws_emr_security_configuration": _security_configuration,
         "aws_emr_cluster": _cluster,
         "aws_budgets_budget": _budget,
+        "aws_security_group": _group,
+        "aws_subnet": _subnet,
+        "aws_vpc_endpoint": _endpoint,
+        "aws_flow_log": _flow_log,
+        "aws_vpc_security_group_ingress_rule": _ingress,
+        "aws_vpc_security_group_egress_rule": _egress,
     }
 )
