@@ -126,28 +126,41 @@ def _apply(
     deployment: Deployment, lock: DeploymentLock, name: str, root: Root, asked: Asked
 ) -> int:
     """Plan a root and apply that very plan; give how many changes that were."""
-    counts = root.terraform.plan()
-    changes = root.terraform.changes() if any(counts.values()) else []
-    if changes and (lock.taken_from is not None or deployment.unfinished):
-        say = deployment.report.say
-        if adopt(deployment.aws, root.terraform, changes, say):
-            root.state.push()
-            counts = root.terraform.plan()
-            changes = root.terraform.changes()
-    total = sum(counts.values())
-    said = ", ".join(f"{number} to {what}" for what, number in counts.items() if number)
-    deployment.report.say(f"{name}: {said or 'no changes'}")
+    interrupted = lock.taken_from is not None or deployment.unfinished
+    total = _plan(deployment, name, root, asked, interrupted=interrupted)
     if not total:
         return 0
-    if name == "cluster":
-        removed = [c.address for c in changes if c.type == "aws_emr_cluster" and c.removes]
-        if removed:
-            _make_way(deployment, root, asked)
     lock.check()
     deployment.begin_change()
-    root.apply()
+    try:
+        root.apply()
+    except EmrError as error:
+        # What was left may only be known by something that was made now.
+        if not interrupted:
+            raise
+        deployment.report.say(f"{error}; looking once more for what was left")
+        _plan(deployment, name, root, asked, interrupted=True)
+        root.apply()
     deployment.end_change()
     return total
+
+
+def _plan(deployment: Deployment, name: str, root: Root, asked: Asked, *, interrupted: bool) -> int:
+    counts = root.terraform.plan()
+    changes = root.terraform.changes() if any(counts.values()) else []
+    if (
+        changes
+        and interrupted
+        and adopt(deployment.aws, root.terraform, changes, deployment.report.say)
+    ):
+        root.state.push()
+        counts = root.terraform.plan()
+        changes = root.terraform.changes()
+    said = ", ".join(f"{number} to {what}" for what, number in counts.items() if number)
+    deployment.report.say(f"{name}: {said or 'no changes'}")
+    if any(c.type == "aws_emr_cluster" and c.removes for c in changes):
+        _make_way(deployment, root, asked)
+    return sum(counts.values())
 
 
 def _make_way(deployment: Deployment, root: Root, asked: Asked) -> None:

@@ -48,7 +48,8 @@ def command_of(job: Sequence[str], release: Release) -> list[str]:
 def start(deployment: Deployment, cluster: Cluster, job: Sequence[str], release: Release) -> str:
     """Submit a job; give the id of its step."""
     named = next((n for n, word in enumerate(job) if word.startswith("-")), len(job))
-    name = f"marketlake {' '.join(job[:named])} ({release.number})"
+    digest = release.application.rpartition("/")[2][:8]
+    name = f"marketlake {' '.join(job[:named])} ({digest})"
     return submit(deployment.aws, cluster.id, name, command_of(job, release))
 
 

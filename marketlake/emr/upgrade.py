@@ -65,8 +65,11 @@ def upgrade(deployment: Deployment, releases: Releases, release: Release) -> Non
         _drain(deployment, cluster, step)
         step = None
     report.step(3, _STEPS, "the new code goes on from its checkpoint")
+    manifest = Manifests(lake_of(pending.job), STREAM).last()
+    done = -1 if manifest is None else manifest.sequence
     try:
-        _go_on(deployment, cluster, pending, pending.release, step)
+        step_id = _go_on(deployment, cluster, pending, pending.release, step)
+        _require_health(deployment, cluster, pending.job, step_id, done)
     except EmrError as failure:
         _roll_back(deployment, cluster, releases, pending, failure)
     numbered = releases.make_current(pending.release)
@@ -133,19 +136,15 @@ def _go_on(
     pending: Pending,
     release: Release,
     step: Step | None,
-) -> None:
-    """Start code on the lake, or find it started, and see that it is healthy."""
-    storage = lake_of(pending.job)
-    manifest = Manifests(storage, STREAM).last()
-    done = -1 if manifest is None else manifest.sequence
-    if step is None:
-        before = last_run(storage)
-        step_id = start(deployment, cluster, pending.job, release)
-        deployment.report.say(f"step {step_id} runs {release.application}")
-        wait_until_begun(deployment, cluster, step_id, pending.job, before)
-    else:
-        step_id = step.id
-    _require_health(deployment, cluster, pending.job, step_id, done)
+) -> str:
+    """Start code on the lake and wait until it has begun, or find it started; give its step."""
+    if step is not None:
+        return step.id
+    before = last_run(lake_of(pending.job))
+    step_id = start(deployment, cluster, pending.job, release)
+    deployment.report.say(f"step {step_id} runs {release.application}")
+    wait_until_begun(deployment, cluster, step_id, pending.job, before)
+    return step_id
 
 
 def _require_health(
@@ -211,6 +210,7 @@ def _roll_back(
         if step is not None and not _runs(step, pending, pending.former):
             _end(deployment, cluster, step)
             step = None
+        # It was healthy before: that it runs is enough, even where no message comes just now.
         _go_on(deployment, cluster, pending, pending.former, step)
     except EmrError as second:
         raise EmrError(

@@ -63,7 +63,7 @@ class Market:
     """Publishes a market little by little, so that there is always something to commit."""
 
     def __init__(self, broker: EmbeddedBroker) -> None:
-        self.messages = market_messages(7, 60)
+        self.messages = market_messages(7, 120)
         cut = len(self.messages) // 4
         self.source = publish(broker, self.messages[:cut])
         self._sent, self._broker = cut, broker
@@ -81,7 +81,7 @@ class Market:
 
     def _go_on(self) -> None:
         while not self._done.wait(0.5) and self._sent < len(self.messages):
-            self._send(self._sent + 50)
+            self._send(self._sent + 20)
 
     def _send(self, upto: int) -> None:
         send(self._broker, self.source.rpartition("/")[2], self.messages[self._sent : upto])
