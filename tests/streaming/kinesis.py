@@ -17,7 +17,7 @@ from streaming.sources.kinesis import KinesisSource
 from tests.kinesis_servers import access_to, create_streams
 from tests.streaming.lakes import Message
 
-QUICK = {"pause_ms": 0, "poll_ms": 20, "give_up_s": 20}
+QUICK = {"pause_ms": 0, "poll_ms": 20, "give_up_s": 60}
 """Servers on this machine have no limit a shard."""
 
 
