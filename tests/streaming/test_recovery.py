@@ -79,7 +79,8 @@ def test_a_dead_lake_shows_what_its_writer_was_at(
         # As if a process had died that had not come to do anything.
         assert LakeAtDeath(str(lake), files_of(str(lake))).hit() is None
         if point == "bronze/events":
-            assert found.committed == 1
+            # The tables are committed at the same time: others may have it too, the state has not.
+            assert 0 < found.committed < len(found.tables)
     fill(spark, source, lake, settings_with(max_offsets_per_batch=OFFSETS))
     assert_same(undisturbed, lake)
     assert_same_state(undisturbed, lake)
