@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
@@ -24,11 +26,30 @@ os.environ |= {
 }
 
 
+_ONE_WORKER = ("tests/infrastructure/",)
+
+
+def _shared_by(nodeid: str) -> str:
+    """What one worker runs from its beginning to its end: a file, or a folder with one apply."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in _ONE_WORKER if file.startswith(folder)), file)
+
+
+class _Scheduling(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return _shared_by(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Let the tests of an environment that is applied once run where it was applied."""
+    return _Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of several workers let none begin with a file of slow tests when the others are done."""
+    """Of several workers let none begin with slow tests when the others are done."""
     if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
+        slow = {_shared_by(item.nodeid) for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: _shared_by(item.nodeid) not in slow)
 
 
 @pytest.fixture(scope="session")
