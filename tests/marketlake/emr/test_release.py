@@ -181,5 +181,5 @@ cli = [sys.executable, "-m", "spark_jobs.cli"]
 subprocess.run([*cli, "stream", "--source", source, "--lake", uri, "--until-idle"], check=True)
 subprocess.run([*cli, "reconcile", "--lake", uri], check=True)
 sql = "SELECT count(*) FROM bronze.events WHERE source NOT LIKE 'marketlake/%'"
-print(open_lake(uri).sql(sql).fetchone()[0])
+print(open_lake(uri).sql(sql).fetchall()[0][0])
 """
