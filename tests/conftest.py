@@ -15,15 +15,11 @@ from marketlake.local.jars import spark_jar_paths
 from marketlake.settings import environment
 from spark_jobs.sessions import job_session
 from tests.kinesis_servers import kinesalite_server
-from tests.s3_servers import S3Server
+from tests.s3_servers import NO_AWS, S3Server
 from tests.s3_servers import moto as s3_moto
 
-# Before Spark starts: its workers have the environment of the JVM. No test reaches the real AWS.
-os.environ |= {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
+# Before Spark starts: its workers have the environment of the JVM.
+os.environ |= NO_AWS
 
 
 _ONE_WORKER = ("tests/infrastructure/",)

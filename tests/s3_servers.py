@@ -21,6 +21,12 @@ from pathlib import Path
 import boto3
 
 REGION = "us-east-1"
+NO_AWS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""Variables with which no process reaches the real AWS."""
 _START_S = 30.0
 
 

@@ -6,6 +6,7 @@ Exit 1 on any difference between the lake and the one that was left alone.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import sys
@@ -21,6 +22,7 @@ from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.local.errors import LocalError
+from tests.s3_servers import NO_AWS
 from tests.streaming.chaos.campaign import Campaign, Report
 from tests.streaming.chaos.errors import CampaignError
 from tests.streaming.chaos.places import KafkaPlace, SourcePlace, kinesis_place, lake_place
@@ -40,6 +42,7 @@ _PLANT: Final = "a fault to plant in the lake at the end: the campaign must then
 def main() -> int:
     """Run a campaign; give the exit status."""
     options = _options()
+    os.environ |= NO_AWS
     print(f"seed {options.seed}", flush=True)
     scratch = Path(tempfile.mkdtemp(prefix="marketlake-chaos-"))
     try:
