@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -234,7 +234,13 @@ class Pipeline:
             by_table.setdefault(file.table, []).append(file)
         # A commit waits for storage more than it computes, and none needs another's.
         first = [path for path in COMMIT_ORDER[:-1] if path in by_table]
-        list(self._threads.map(lambda path: self._commit_to(manifest, path, by_table[path]), first))
+        commits = [
+            self._threads.submit(self._commit_to, manifest, path, by_table[path]) for path in first
+        ]
+        # Where one fails the others end too, before the lease is given back.
+        wait(commits)
+        for commit in commits:
+            commit.result()
         own_state = [
             f
             for chain in manifest.state_files.values()
