@@ -142,9 +142,16 @@ class Pipeline:
             self._control(self._owners.settled(self._inputs(), settle_us))
 
     def succeed(self, successions: Sequence[Succession]) -> None:
-        """Let inputs that have ended go on as others: one lane, and then nobody waits for them."""
+        """Before a batch: inputs that have ended, and those that they go on as, become one lane."""
         with self._lock:
             self._control(joins(self._inputs(), successions))
+
+    def retire(self, successions: Sequence[Succession]) -> None:
+        """After it: nobody waits any more for those whose heirs have all begun.
+
+        Said with the batch in which the last of them began: how far others are does not show.
+        """
+        with self._lock:
             self._control(endings(self._inputs(), successions))
 
     def control(self, decide: Callable[[], Events]) -> None:

@@ -169,9 +169,11 @@ class StreamRunner:
             if self._stop.is_set():
                 # Not decided, so a restart plans and takes the very same messages.
                 raise _StoppedError
-            self.pipeline.succeed(self._source.successions(self._reading, spark_batch))
+            successions = self._source.successions(self._reading, spark_batch)
+            self.pipeline.succeed(successions)
             step_one = partial(self._source.step_one, self._reading, frame, spark_batch)
             self.pipeline.process(spark_batch, step_one)
+            self.pipeline.retire(successions)
         except Exception as error:
             self._failure = error
             raise

@@ -49,12 +49,21 @@ def endings(inputs: Mapping[str, InputPosition], successions: Sequence[Successio
     Their watermark stays where it is: rows of their last minute still come from those that they go
     on as.
     """
-    names = {_name(s.ended) for s in successions if s.begun}
+    names = {
+        _name(s.ended)
+        for s in successions
+        if s.heirs is not None and all(_has_begun(inputs, heir) for heir in s.heirs)
+    }
     return [
         (inputs[name], Control("idle", inputs[name].watermark_us))
         for name in sorted(names)
         if name in inputs and inputs[name].active
     ]
+
+
+def _has_begun(inputs: Mapping[str, InputPosition], place: tuple[str, int]) -> bool:
+    position = inputs.get(_name(place))
+    return position is not None and position.next_offset > 0
 
 
 def _name(place: tuple[str, int]) -> str:

@@ -28,6 +28,7 @@ def successions(plan: Plan) -> list[Succession]:
                 for child in _descendants(shard, children, known.shards)
                 if known.shards[child].read and not known.shards[child].visited
             }
+            heirs = _heirs(shard, children, known.shards)
             others = {p for child in begins for p in _ancestors(child, known.shards)}
             parents = sorted({shard, *others})
             found.append(
@@ -35,7 +36,9 @@ def successions(plan: Plan) -> list[Succession]:
                     ended=(stream, shard_number(shard)),
                     children=tuple((stream, shard_number(child)) for child in sorted(begins)),
                     parents=tuple((stream, shard_number(parent)) for parent in parents),
-                    begun=all(_begun(c, children, known.shards) for c in children[shard]),
+                    heirs=None
+                    if heirs is None
+                    else tuple((stream, shard_number(h)) for h in heirs),
                 )
             )
     return found
@@ -66,9 +69,19 @@ def _ancestors(shard: str, shards: _Shards) -> Iterator[str]:
                 yield from _ancestors(parent, shards)
 
 
-def _begun(shard: str, children: Mapping[str, list[str]], shards: _Shards) -> bool:
-    """Tell whether a shard was read as far as it was there, or those that it goes on as."""
-    position = shards[shard]
-    if position.ended and not position.offset:
-        return shard in children and all(_begun(c, children, shards) for c in children[shard])
-    return position.visited
+def _heirs(shard: str, children: Mapping[str, list[str]], shards: _Shards) -> list[str] | None:
+    """Give the children, in place of those that ended without a record theirs; None where unknown.
+
+    One that was looked at and had nothing yet may have the next record there is.
+    """
+    if shard not in children:
+        return None
+    found: set[str] = set()
+    for child in children[shard]:
+        position = shards[child]
+        passes_on = position.ended and not position.offset
+        handed = _heirs(child, children, shards) if passes_on else [child]
+        if handed is None:
+            return None
+        found.update(handed)
+    return sorted(found)

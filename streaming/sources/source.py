@@ -47,14 +47,15 @@ class Succession:
         What it goes on as and begins with this batch.
     parents : tuple of (str, int)
         All that goes on as those, itself included.
-    begun : bool
-        All that it goes on as was read as far as it was there: it need not be waited for any more.
+    heirs : tuple of (str, int) or None
+        All that it goes on as: when each of them has had a message it need not be waited for any
+        more. None where they are not all known.
     """
 
     ended: tuple[str, int]
     children: tuple[tuple[str, int], ...]
     parents: tuple[tuple[str, int], ...]
-    begun: bool
+    heirs: tuple[tuple[str, int], ...] | None
 
 
 class Source(Protocol):
