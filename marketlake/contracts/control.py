@@ -21,6 +21,9 @@ ORDER: Final[dict[str, int]] = {
 }
 """Order of control events at one position; all come before the message at that offset."""
 
+LANE_SOURCES: Final = (f"{SOURCE_PREFIX}join", f"{SOURCE_PREFIX}part")
+"""``source`` of the events that change which inputs are folded together, and no result."""
+
 
 class Control(msgspec.Struct, frozen=True, tag_field="type", tag="control", omit_defaults=True):
     """One control event of one input.
@@ -53,7 +56,7 @@ class Control(msgspec.Struct, frozen=True, tag_field="type", tag="control", omit
 
 def changes_lanes(event: Control) -> bool:
     """Tell whether an event changes which inputs are folded together."""
-    return event.kind in {"join", "part"}
+    return event.source in LANE_SOURCES
 
 
 def encode_control(event: Control) -> bytes:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from marketlake.contracts.control import SOURCE_PREFIX
+from marketlake.contracts.control import LANE_SOURCES, SOURCE_PREFIX
 from marketlake.contracts.tables import BRONZE_EVENTS, Table
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
@@ -111,7 +111,11 @@ def _rows(
     except DeltaError as error:
         raise LakeError(f"cannot open {path}: {str(error).splitlines()[0]}") from error
     connection.execute("SET TimeZone = 'UTC'")
-    return connection.from_arrow(dataset).project(_repeatable(table))
+    rows = connection.from_arrow(dataset)
+    if table is BRONZE_EVENTS:
+        # When lanes are joined hangs on which rows stood in one batch; nothing else hangs on it.
+        rows = rows.filter(f"source NOT IN {LANE_SOURCES}")
+    return rows.project(_repeatable(table))
 
 
 def text_of(row: dict[str, Any]) -> str:

@@ -72,6 +72,17 @@ def test_floats_inside_books_are_compared_by_bits(tmp_path: Path) -> None:
     assert "'quantity': -0.0" in found[1].row
 
 
+def test_when_lanes_were_joined_is_no_difference_who_went_idle_is(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for lake, kinds in ((one, ("idle", "join", "part", "join")), (two, ("idle", "join"))):
+        for kind in kinds:
+            write(lake, BRONZE_EVENTS, source=f"marketlake/{kind}", topic="market.trades")
+    assert lake_differences(str(one), str(two), [BRONZE_EVENTS]) == []
+    write(two, BRONZE_EVENTS, source="marketlake/idle", topic="market.trades")
+    found = lake_differences(str(one), str(two), [BRONZE_EVENTS])
+    assert [d.problem for d in found] == [f"only in {two}"]
+
+
 def test_a_control_event_of_another_hour_is_the_same_a_message_is_not(tmp_path: Path) -> None:
     for hour in (1, 2):
         time = datetime(2023, 3, 11, hour, tzinfo=UTC)
