@@ -42,6 +42,7 @@ from workload import PARTITIONS, Workload, default_work_dir
 from marketlake.contracts.events import INTERVAL_US
 from marketlake.contracts.tables import GOLD_BARS
 from marketlake.lake.manifests import Manifest
+from marketlake.lake.session import CHECKPOINTS
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import load_settings
@@ -149,11 +150,14 @@ class Empty:
     def __init__(self, spark: SparkSession, bootstrap: str, workload: Workload, lake: Path) -> None:
         self.commits, self.lake = Commits(), lake
         shutil.rmtree(lake, ignore_errors=True)
+        spark = spark.newSession()
         reading = Reading(spark, load_settings(stream=_STREAM), Storage(str(lake)), "checkpoint")
         self._frame = KafkaSource(bootstrap, workload.prefix).read(reading, drain=False)
         self._done = threading.Event()
 
     def start(self) -> None:
+        # As Spark comes; the pipeline's sessions write these logs without starting processes.
+        self._frame.sparkSession.conf.unset(CHECKPOINTS)
         self._query = (
             self._frame.writeStream.option("checkpointLocation", f"{self.lake}/checkpoint")
             .foreachBatch(lambda _frame, _batch: None)

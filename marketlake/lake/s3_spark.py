@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from marketlake.lake.s3_files import S3Files
+from marketlake.lake.session import CHECKPOINTS
 from marketlake.lake.storage import Storage
 
 _ALGORITHMS: Final = {"AES256": "AES256", "aws:kms": "SSE-KMS", "aws:kms:dsse": "DSSE-KMS"}
-_CHECKPOINTS: Final = "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
+_ABORTABLE: Final = "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
 _CREDENTIALS: Final = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
 
 
@@ -44,9 +45,7 @@ def connector_options(storage: Storage) -> dict[str, str]:
             "optimized.copy.from.local.enabled": "false",
         }
     # An object is written at once, under its own name, where the default writes and then copies.
-    return {"spark.sql.streaming.checkpointFileManagerClass": _CHECKPOINTS} | _of_bucket(
-        files, options
-    )
+    return {CHECKPOINTS: _ABORTABLE} | _of_bucket(files, options)
 
 
 def _of_bucket(files: S3Files, options: dict[str, str]) -> dict[str, str]:

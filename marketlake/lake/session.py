@@ -34,6 +34,9 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "spark.executorEnv.MIMALLOC_PURGE_DELAY": "-1",
 }
 
+CHECKPOINTS: Final = "spark.sql.streaming.checkpointFileManagerClass"
+"""What writes the checkpoint of a query: its name hangs on where that lies."""
+
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.properties")
 
 LOCAL: Final[Mapping[str, str]] = {
@@ -45,6 +48,8 @@ LOCAL: Final[Mapping[str, str]] = {
     "spark.sql.shuffle.partitions": "2",
     # Delta reads a table's log in 50 tasks by default; on a laptop most of that is their start.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # The default starts processes to ask and set the rights of each file: 130 ms a batch.
+    CHECKPOINTS: ("org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"),
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOG_SETTINGS}",
 }
 
