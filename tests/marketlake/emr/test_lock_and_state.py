@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from marketlake.emr.errors import EmrError
@@ -83,18 +84,24 @@ def test_the_lock_of_a_process_killed_on_this_machine_is_taken_at_once(place: S3
 
 
 def test_the_lock_of_another_machine_is_taken_when_it_is_stale(place: S3Files):
-    elsewhere = LockHolder("t", "bob", "release", "2030-01-01", "far", 1, 1, "other machine", 1)
-    place.write("lock.json", json.dumps({**as_dict(elsewhere)}).encode())
+    elsewhere = LockHolder(
+        token="t",
+        who="bob",
+        what="release",
+        since="2030-01-01",
+        host="far",
+        process=1,
+        started=1,
+        machine="other machine",
+        lasts_s=1,
+    )
+    place.write("lock.json", msgspec.json.encode(elsewhere))
     with pytest.raises(EmrError, match="release of bob, process 1 on far, since 2030-01-01"):
         lock(place).__enter__()
     # S3 tells times in whole seconds: one for the lease, one for the rounding.
     time.sleep(3.1)
     with lock(place) as held:
         assert held.taken_from == elsewhere
-
-
-def as_dict(holder: LockHolder) -> dict[str, object]:
-    return {name: getattr(holder, name) for name in holder.__struct_fields__}
 
 
 def test_a_lock_is_renewed_and_a_lost_one_stops_the_work(place: S3Files):

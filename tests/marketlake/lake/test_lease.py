@@ -18,7 +18,7 @@ import pytest
 from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.s3_files import S3Files
-from marketlake.lake.s3_lease import Holder
+from marketlake.lake.s3_lease import LeaseHolder
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import S3Settings
 
@@ -47,8 +47,8 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
-def holder_of(storage: Storage) -> Holder:
-    return msgspec.json.decode(storage.read(PATH), type=Holder)
+def holder_of(storage: Storage) -> LeaseHolder:
+    return msgspec.json.decode(storage.read(PATH), type=LeaseHolder)
 
 
 def hold_elsewhere(storage: Storage, lease_s: int = LEASE_S) -> subprocess.Popen[str]:
@@ -138,9 +138,16 @@ def test_it_is_renewed_while_it_is_held(on_s3):
     assert holder_of(on_s3).token == ""
 
 
-def elsewhere(storage: Storage, lease_s: int = LEASE_S) -> Holder:
+def elsewhere(storage: Storage, lease_s: int = LEASE_S) -> LeaseHolder:
     """A holder on another machine, of whose process nothing can be seen from here."""
-    holder = Holder("other", 4711, 1, "far.example", "another machine", lease_s)
+    holder = LeaseHolder(
+        token="other",
+        process=4711,
+        started=1,
+        host="far.example",
+        machine="another machine",
+        lasts_s=lease_s,
+    )
     storage.write(PATH, msgspec.json.encode(holder))
     return holder
 
