@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from marketlake.emr.adoption import adopt
+from marketlake.emr.adoption import take_over
 from marketlake.emr.artifacts import Store, sha256_of
 from marketlake.emr.cluster import Cluster, wait_until_ready
 from marketlake.emr.configurations import as_json, cluster_configurations
@@ -19,7 +19,8 @@ from marketlake.emr.probe import probe
 from marketlake.emr.releases import Release, Releases, publish
 from marketlake.emr.state import make_state_bucket
 from marketlake.emr.streams import drain, streams_of
-from marketlake.emr.terraform import terraform_program
+from marketlake.emr.terraform import Change
+from marketlake.emr.terraform_process import terraform_program
 from marketlake.emr.upgrade import upgrade
 
 _STEPS: Final = (
@@ -78,8 +79,6 @@ def deploy(deployment: Deployment, asked: Asked) -> None:
     _step(deployment, 1)
     _require_tools(deployment)
     with deployment.locked("deploy") as lock:
-        if lock.taken_from is None and deployment.unfinished:
-            deployment.report.say("the run before did not end: going on from what it left")
         _step(deployment, 2)
         deployment.copy_code()
         data, cluster = deployment.data, deployment.cluster
@@ -126,12 +125,14 @@ def _apply(
     deployment: Deployment, lock: DeploymentLock, name: str, root: Root, asked: Asked
 ) -> int:
     """Plan a root and apply that very plan; give how many changes that were."""
-    interrupted = lock.taken_from is not None or deployment.unfinished
+    interrupted = deployment.unfinished(name)
+    if interrupted:
+        deployment.report.say(f"{name}: a change before did not end: going on from what it left")
     total = _plan(deployment, name, root, asked, interrupted=interrupted)
-    if not total:
+    if not total and not interrupted:
         return 0
     lock.check()
-    deployment.begin_change()
+    deployment.begin_change(name)
     try:
         root.apply()
     except EmrError as error:
@@ -141,34 +142,28 @@ def _apply(
         deployment.report.say(f"{error}; looking once more for what was left")
         _plan(deployment, name, root, asked, interrupted=True)
         root.apply()
-    deployment.end_change()
+    deployment.end_change(name)
     return total
 
 
 def _plan(deployment: Deployment, name: str, root: Root, asked: Asked, *, interrupted: bool) -> int:
-    counts = root.terraform.plan()
-    changes = root.terraform.changes() if any(counts.values()) else []
-    if (
-        changes
-        and interrupted
-        and adopt(deployment.aws, root.terraform, changes, deployment.report.say)
-    ):
-        root.state.push()
-        counts = root.terraform.plan()
-        changes = root.terraform.changes()
+    counts = take_over(deployment, root) if interrupted else root.terraform.plan()
     said = ", ".join(f"{number} to {what}" for what, number in counts.items() if number)
     deployment.report.say(f"{name}: {said or 'no changes'}")
-    if any(c.type == "aws_emr_cluster" and c.removes for c in changes):
-        _make_way(deployment, root, asked)
+    for change in root.terraform.changes():
+        if change.type == "aws_emr_cluster" and change.removes:
+            _make_way(deployment, root, change, asked)
     return sum(counts.values())
 
 
-def _make_way(deployment: Deployment, root: Root, asked: Asked) -> None:
+def _make_way(deployment: Deployment, root: Root, change: Change, asked: Asked) -> None:
     """Let the streams of a cluster that is to be replaced end in peace."""
     cluster_id = root.terraform.outputs().get("cluster_id", "")
     if not asked.replace_cluster:
+        changed = ", ".join(root.terraform.planned()[change.address].replaced_for)
+        why = f" (changed: {changed})" if changed else ""
         raise EmrError(
-            f"this would end cluster {cluster_id} and make a new one; where that is meant, say "
+            f"this would end cluster {cluster_id} and make a new one{why}; if so meant, say "
             "--replace-cluster: its streams are drained first, and are to be submitted again"
         )
     drain_streams(deployment, cluster_id)

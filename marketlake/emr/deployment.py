@@ -23,7 +23,7 @@ from marketlake.settings import environment
 from marketlake.settings.model import Deployed, EmrSettings, S3Settings, Settings
 
 BANNER: Final = "*** EMULATED: {} stands for AWS. Nothing here is real; nothing here costs ***"
-_UNFINISHED: Final = "unfinished.json"
+_UNFINISHED: Final = "unfinished-{}.json"
 _MADE: Final = ("*.tfstate*", ".terraform", "logs", "*.bin", "*.auto.tfvars.json")
 
 
@@ -161,18 +161,17 @@ class Deployment:
                 self.report.say(f"took over the stale lock of {lock.taken_from}")
             yield lock
 
-    @property
-    def unfinished(self) -> bool:
-        """True where a change was begun and never said to have ended."""
-        return self.place.get(_UNFINISHED) is not None
+    def unfinished(self, root: str) -> bool:
+        """Tell whether a change of a root was begun and never said to have ended."""
+        return self.place.get(_UNFINISHED.format(root)) is not None
 
-    def begin_change(self) -> None:
-        """Note that Terraform is about to change something."""
-        self.place.write(_UNFINISHED, b"{}")
+    def begin_change(self, root: str) -> None:
+        """Note that Terraform is about to make something."""
+        self.place.write(_UNFINISHED.format(root), b"{}")
 
-    def end_change(self) -> None:
-        """Note that it has ended, whatever came of it, and its state is safe."""
-        self.place.delete([_UNFINISHED])
+    def end_change(self, root: str) -> None:
+        """Note that all it made is in the state."""
+        self.place.delete([_UNFINISHED.format(root)])
 
     def outputs(self, root: str) -> dict[str, Any]:
         """Read the outputs of a root from its state in the bucket, without Terraform.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final
 
+from marketlake.emr.adoption import take_over
 from marketlake.emr.aws import told
 from marketlake.emr.cluster import active_clusters
 from marketlake.emr.deploy import drain_streams
@@ -85,6 +86,10 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
     with deployment.locked("destroy") as lock:
         report.step(1, 4, "plan")
         data, cluster = _prepared(deployment)
+        for name, root in (("data", data), ("cluster", cluster)):
+            # What nobody owns would be left, and nobody told of it.
+            if deployment.unfinished(name):
+                take_over(deployment, root)
         counted = cluster.terraform.plan(destroy=True)["remove"]
         _show(deployment, data, cluster, removal, confirm)
         report.step(2, 4, "streams end after their batch")
@@ -94,6 +99,7 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
         if counted:
             # What is planned now is what was shown: only the steps of streams ended in between.
             _apply_removal(deployment, cluster)
+        deployment.end_change("cluster")
         removed = counted + (_destroy_data(deployment, data) if removal.data else 0)
         report.fact(removed=removed)
         report.step(4, 4, "what is left")
@@ -182,19 +188,18 @@ def _destroy_data(deployment: Deployment, data: Root) -> int:
             data.terraform.forget(address)
     removed = data.terraform.plan(destroy=True)["remove"]
     _apply_removal(deployment, data)
+    deployment.end_change("data")
     return removed
 
 
 def _apply_removal(deployment: Deployment, root: Root) -> None:
     """Remove what is planned; once again what could not go before something else had gone."""
-    deployment.begin_change()
     try:
         root.apply()
     except EmrError as error:
         deployment.report.say(f"{error}; trying what is left once more")
         root.terraform.plan(destroy=True)
         root.apply()
-    deployment.end_change()
 
 
 def _left(deployment: Deployment, data: Root, cluster: Root, removal: Removal) -> list[Left]:

@@ -179,6 +179,19 @@ class StateFile:
             thread.join()
             self.push()
 
+    def owned(self) -> frozenset[tuple[str, str]]:
+        """Give type and id of every resource that the file here holds."""
+        try:
+            state = json.loads(self._file.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return frozenset()
+        return frozenset(
+            (resource["type"], str(instance["attributes"].get("id")))
+            for resource in state.get("resources", [])
+            if resource["mode"] == "managed"
+            for instance in resource["instances"]
+        )
+
     def remove(self) -> None:
         """Remove the state, of a root of which nothing is left."""
         self._place.delete([self._name])

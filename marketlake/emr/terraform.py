@@ -1,73 +1,29 @@
-"""Terraform as a process: its steps, its progress, and its errors as one line.
-
-What it prints goes to a file that is read along, not to a pipe: where our own process is killed,
-Terraform then ends what it began and writes its state, and the next run waits for its lock.
-"""
+"""One root of Terraform: its steps, and their errors as one line."""
 
 from __future__ import annotations
 
 import json
-import platform
 import re
-import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from marketlake.emr.errors import EmrError
-from marketlake.settings import environment
+from marketlake.emr.provider_mirror import provider_mirror
+from marketlake.emr.terraform_log import answer_of, error_of, events_of, problem_of, words_of
+from marketlake.emr.terraform_process import required_program, run
 
-PROVIDER: Final = "hashicorp/aws"
-"""The one provider in use, as folders of a mirror name it."""
-
-_POLL_S: Final = 0.2
 _PLAN: Final = "plan.bin"
+_PLAN_LOG: Final = "logs/plan.log"
 _NO_REGISTRY: Final = re.compile(
     r"could not connect to|failed to query available provider packages|"
     r"failed to install provider|no available releases",
     re.IGNORECASE,
 )
-_MIRROR_PLACES: Final = ("~/.terraform.d", "/usr/local/share", "/usr/share", "/opt")
-
-
-def terraform_program() -> str | None:
-    """Path of terraform, or None where it is not installed."""
-    return shutil.which("terraform")
-
-
-def provider_mirror() -> Path | None:
-    """Find a folder that holds the provider for this kind of machine, laid out as a mirror.
-
-    ``MARKETLAKE_TERRAFORM_MIRROR`` names one; else the usual places are looked at.
-    """
-    chosen = environment.terraform_mirror()
-    if chosen is not None:
-        return chosen if _holds_provider(chosen) else None
-    for place in _MIRROR_PLACES:
-        root = Path(place).expanduser()
-        if not root.is_dir():
-            continue
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-            if _holds_provider(folder):
-                return folder
-    return None
-
-
-def _holds_provider(folder: Path) -> bool:
-    try:
-        return any(folder.glob(f"*/{PROVIDER}/*/{_platform()}")) or any(
-            folder.glob(f"*/{PROVIDER}/*_{_platform()}.zip")
-        )
-    except OSError:
-        return False
-
-
-def _platform() -> str:
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return f"{platform.system().lower()}_{machine}"
+_REMOVING: Final = frozenset({"delete", "replace"})
+_CHANGING: Final = frozenset({"create", "update", *_REMOVING})
 
 
 @dataclass(frozen=True)
@@ -76,21 +32,34 @@ class Change:
 
     Attributes
     ----------
-    actions : tuple of str
-        ``create``, ``update``, ``delete``, two of them for a replacement.
-    after : dict
-        The resource as it would be; values that only AWS knows are absent.
+    action : str
+        ``create``, ``update``, ``delete`` or ``replace``.
     """
 
     address: str
     type: str
-    actions: tuple[str, ...]
-    after: Mapping[str, Any]
+    action: str
 
     @property
     def removes(self) -> bool:
         """True where what is there now goes, to be made anew or not."""
-        return "delete" in self.actions
+        return self.action in _REMOVING
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A resource as a plan would have it.
+
+    Attributes
+    ----------
+    values : dict
+        Without those that only AWS knows.
+    replaced_for : tuple of str
+        Attributes whose change asks for a new one; empty where it is not replaced.
+    """
+
+    values: Mapping[str, Any]
+    replaced_for: tuple[str, ...] = ()
 
 
 @dataclass
@@ -121,12 +90,12 @@ class Terraform:
         EmrError
             If neither has it, or the configuration is wrong.
         """
-        code, log = self._run("init", "-no-color")
+        code, log = self._run("init", "-input=false", "-no-color")
         if code == 0:
             return
-        text = log.read_text(errors="replace")
+        text = words_of(log)
         if not _NO_REGISTRY.search(text):
-            raise EmrError(f"terraform init in {self.folder}: {_error_of(text)}")
+            raise EmrError(f"terraform init in {self.folder}: {error_of(text)}")
         mirror = provider_mirror()
         if mirror is None:
             raise EmrError(
@@ -135,11 +104,11 @@ class Terraform:
                 "(terraform providers mirror FOLDER makes it where there is a network)"
             )
         self.note = f"the registry does not answer: the provider is taken from {mirror}"
-        code, log = self._run("init", "-no-color", f"-plugin-dir={mirror}")
+        code, log = self._run("init", "-input=false", "-no-color", f"-plugin-dir={mirror}")
         if code:
-            text = log.read_text(errors="replace")
             raise EmrError(
-                f"terraform init in {self.folder} from the mirror {mirror}: {_error_of(text)}"
+                f"terraform init in {self.folder} from the mirror {mirror}: "
+                f"{error_of(words_of(log))}"
             )
 
     def validate(self) -> None:
@@ -150,11 +119,9 @@ class Terraform:
         EmrError
             With the first thing that is wrong.
         """
-        code, log = self._run("validate", "-json", input_flag=False)
+        code, log = self._run("validate", "-json")
         if code:
-            answer = _json_of(log)
-            problems = answer.get("diagnostics", []) if isinstance(answer, dict) else []
-            raise EmrError(f"terraform validate in {self.folder}: {_first(problems, log)}")
+            raise EmrError(f"terraform validate in {self.folder}: {problem_of(log)}")
 
     def plan(self, *, destroy: bool = False) -> dict[str, int]:
         """Make a plan, and keep it for :meth:`apply`.
@@ -165,29 +132,40 @@ class Terraform:
             How many resources it would ``add``, ``change`` and ``remove``.
         """
         extra = ("-destroy",) if destroy else ()
-        code, log = self._run("plan", "-json", f"-out={_PLAN}", *self._lock, *extra)
-        events = list(_events(log))
+        out = f"-out={_PLAN}"
+        code, log = self._run("plan", "-input=false", "-json", out, self._lock, *extra)
         if code:
-            raise EmrError(f"terraform plan in {self.folder}: {_first(_problems(events), log)}")
+            raise EmrError(f"terraform plan in {self.folder}: {problem_of(log)}")
         counts = {"add": 0, "change": 0, "remove": 0}
-        for event in events:
+        for event in events_of(log):
             if event.get("type") == "change_summary":
                 counts = {name: int(event["changes"].get(name, 0)) for name in counts}
         return counts
 
     def changes(self) -> list[Change]:
         """Tell what the plan made last would do, resource by resource."""
-        answer = self._answer("show", "-json", _PLAN)
+        planned = [
+            event["change"]
+            for event in events_of(self.folder / _PLAN_LOG)
+            if event.get("type") == "planned_change"
+        ]
         return [
-            Change(
-                item["address"],
-                item["type"],
-                tuple(item["change"]["actions"]),
+            Change(item["resource"]["addr"], item["resource"]["resource_type"], item["action"])
+            for item in planned
+            if item["action"] in _CHANGING
+        ]
+
+    def planned(self) -> dict[str, Planned]:
+        """Give the resources as the plan made last would have them, by address."""
+        answer = self._answer("show", "-json", _PLAN)
+        return {
+            item["address"]: Planned(
                 item["change"].get("after") or {},
+                tuple(sorted({str(path[0]) for path in item["change"].get("replace_paths", [])})),
             )
             for item in answer.get("resource_changes", [])
-            if item.get("mode") == "managed" and item["change"]["actions"] != ["no-op"]
-        ]
+            if item.get("mode") == "managed"
+        }
 
     def apply(self) -> None:
         """Do what the plan made last says, and nothing else.
@@ -197,12 +175,11 @@ class Terraform:
         EmrError
             With the first thing that went wrong. What was made stays, and is in the state.
         """
-        code, log = self._run("apply", "-json", *self._lock, _PLAN)
+        code, log = self._run("apply", "-input=false", "-json", self._lock, _PLAN)
         (self.folder / _PLAN).unlink(missing_ok=True)
         if code:
-            problems = _problems(list(_events(log)))
             raise EmrError(
-                f"terraform apply in {self.folder}: {_first(problems, log)}; run the same command "
+                f"terraform apply in {self.folder}: {problem_of(log)}; run the same command "
                 "again when that is mended: it goes on from what is there"
             )
 
@@ -212,152 +189,69 @@ class Terraform:
 
     def resources(self) -> list[str]:
         """Addresses of all that is in the state."""
-        code, log = self._run("state", "list", input_flag=False)
+        code, log = self._run("state", "list")
         # No state yet is an error to terraform.
         return [] if code else log.read_text().split()
 
+    def state(self) -> dict[str, Any]:
+        """Give the state as Terraform keeps it; empty where there is none yet."""
+        code, log = self._run("state", "pull")
+        if code:
+            raise EmrError(f"terraform state pull in {self.folder}: {error_of(words_of(log))}")
+        answer = answer_of(log)
+        return answer if isinstance(answer, dict) else {}
+
+    def replace_state(self, state: Mapping[str, Any]) -> None:
+        """Put an amended state, of a higher serial, in the place of the one there is."""
+        amended = self.folder / "amended.json"
+        amended.write_text(json.dumps(state))
+        try:
+            code, log = self._run("state", "push", self._lock, amended.name)
+        finally:
+            amended.unlink()
+        if code:
+            raise EmrError(f"terraform state push in {self.folder}: {error_of(words_of(log))}")
+
     def adopt(self, address: str, identity: str) -> None:
         """Take something that exists into the state."""
-        code, log = self._run("import", "-no-color", *self._lock, address, identity)
+        flags = ("-input=false", "-no-color", self._lock)
+        code, log = self._run("import", *flags, address, identity)
         if code:
-            text = log.read_text(errors="replace")
             raise EmrError(
-                f"{identity} is there but cannot be taken over as {address}: {_error_of(text)}"
+                f"{identity} is there but cannot be taken over as {address}: "
+                f"{error_of(words_of(log))}"
             )
 
     def forget(self, address: str) -> None:
         """Take something out of the state, and leave it as it is."""
-        code, log = self._run("state", "rm", *self._lock, address, input_flag=False)
+        code, log = self._run("state", "rm", self._lock, address)
         if code:
-            raise EmrError(f"terraform state rm {address}: {_error_of(log.read_text())}")
+            raise EmrError(f"terraform state rm {address}: {error_of(words_of(log))}")
 
     @property
-    def _lock(self) -> tuple[str, ...]:
-        return (f"-lock-timeout={self.lock_wait_s}s",)
+    def _lock(self) -> str:
+        return f"-lock-timeout={self.lock_wait_s}s"
 
     def _answer(self, *arguments: str) -> dict[str, Any]:
-        code, log = self._run(*arguments, input_flag=False)
-        answer = _json_of(log)
+        code, log = self._run(*arguments)
+        answer = answer_of(log)
         if code or not isinstance(answer, dict):
-            text = log.with_suffix(".err").read_text(errors="replace")
-            raise EmrError(f"terraform {arguments[0]} in {self.folder}: {_error_of(text)}")
+            raise EmrError(f"terraform {arguments[0]} in {self.folder}: {error_of(words_of(log))}")
         return answer
 
-    def _run(self, *arguments: str, input_flag: bool = True) -> tuple[int, Path]:
-        program = terraform_program()
-        if program is None:
-            raise EmrError("terraform is not on PATH: install 1.11 or later")
-        logs = self.folder / "logs"
-        logs.mkdir(exist_ok=True)
-        log = logs / f"{arguments[0]}.log"
-        flags = ("-input=false",) if input_flag else ()
-        command = [program, arguments[0], *flags, *arguments[1:]]
-        if arguments[0] == "state":
-            command = [program, *arguments[:2], *arguments[2:]]
-        with log.open("wb") as out, log.with_suffix(".err").open("wb") as err:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment.for_child({"TF_IN_AUTOMATION": "1", **self.variables}),
-            )
-        self._follow(process, log)
-        if process.returncode and arguments[0] in {"init", "import", "state"}:
-            # These tell errors as text, on standard error.
-            text = log.with_suffix(".err").read_bytes()
-            with log.open("ab") as out:
-                out.write(b"\n" + text)
-        return process.returncode, log
-
-    def _follow(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        """Wait for the end, and tell what is done meanwhile."""
-        with log.open(errors="replace") as lines:
-            rest = ""
-            while True:
-                ended = _ended(process)
-                rest += lines.read()
-                *whole, rest = rest.split("\n")
-                for line in whole:
-                    if said := _progress(line):
-                        self.on_progress(said)
-                if ended:
-                    return
-                time.sleep(_POLL_S)
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        return process.poll() is not None
-    except KeyboardInterrupt:
-        # Ctrl-C reaches terraform as well: it ends what it began, and that is waited for.
-        process.wait()
-        raise
+    def _run(self, *arguments: str) -> tuple[int, Path]:
+        return run(self.folder, arguments, self.variables, self.on_progress)
 
 
 def formatted(folder: Path) -> list[str]:
     """Name the files below a folder that ``terraform fmt`` would change."""
-    program = terraform_program()
-    if program is None:
-        raise EmrError("terraform is not on PATH: install 1.11 or later")
     done = subprocess.run(
-        [program, "fmt", "-check", "-recursive", "-no-color"],
+        [required_program(), "fmt", "-check", "-recursive", "-no-color"],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode not in {0, 3}:
-        raise EmrError(f"terraform fmt in {folder}: {_error_of(done.stderr)}")
+        raise EmrError(f"terraform fmt in {folder}: {error_of(done.stderr)}")
     return done.stdout.split()
-
-
-def _events(log: Path) -> Iterator[dict[str, Any]]:
-    for line in log.read_text(errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
-
-
-def _problems(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [e["diagnostic"] for e in events if e.get("type") == "diagnostic"]
-
-
-def _first(problems: list[dict[str, Any]], log: Path) -> str:
-    for problem in problems:
-        if problem.get("severity") != "error":
-            continue
-        address = problem.get("address")
-        parts = [address, problem.get("summary"), problem.get("detail")]
-        return ": ".join(" ".join(str(part).split()) for part in parts if part)
-    return _error_of(log.with_suffix(".err").read_text(errors="replace")) + f" (log: {log})"
-
-
-def _error_of(text: str) -> str:
-    """Take the words of an error out of the frame that terraform draws around it."""
-    words = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╷╵]", " ", text).split())
-    begin = words.find("Error: ")
-    return words[begin + len("Error: ") :] if begin >= 0 else words
-
-
-def _progress(line: str) -> str:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return ""
-    if not isinstance(event, dict) or event.get("type") not in {"apply_complete", "apply_errored"}:
-        return ""
-    if event.get("hook", {}).get("action") == "read":
-        return ""
-    return str(event.get("@message", ""))
-
-
-def _json_of(log: Path) -> Any:
-    try:
-        return json.loads(log.read_text(errors="replace"))
-    except ValueError:
-        return None

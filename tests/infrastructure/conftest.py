@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from marketlake.emr.errors import EmrError
-from marketlake.emr.terraform import Terraform, provider_mirror, terraform_program
+from marketlake.emr.provider_mirror import provider_mirror
+from marketlake.emr.terraform import Terraform
+from marketlake.emr.terraform_process import terraform_program
 from tests.infrastructure import deployments
 from tests.infrastructure.deployments import Emulator
 

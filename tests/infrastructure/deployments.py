@@ -20,7 +20,8 @@ from typing import Any
 import localstack_client.session
 
 from marketlake.emr.configurations import as_json, cluster_configurations
-from marketlake.emr.terraform import Terraform, provider_mirror
+from marketlake.emr.provider_mirror import provider_mirror
+from marketlake.emr.terraform import Terraform
 from marketlake.settings import environment
 from marketlake.settings.model import load_settings
 

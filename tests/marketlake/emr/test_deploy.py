@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from marketlake.emr.terraform import terraform_program
+from marketlake.emr.terraform_process import terraform_program
 from tests.marketlake.emr.places import ACCOUNT, REGION, Emulator, emulator
 
 pytestmark = [
@@ -61,6 +62,22 @@ def killed_after(aws: Emulator, said: str, *arguments: str) -> str:
     return text
 
 
+def killed_when(aws: Emulator, there: Callable[[], object], *arguments: str) -> str:
+    """Start a command, and kill it with all it started when AWS has something; give its words."""
+    process = aws.start(*arguments)
+    while not there() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    said = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, said
+    return said
+
+
+def clusters(aws: Emulator) -> list[str]:
+    """Every cluster that was ever made, by its id."""
+    return [cluster["Id"] for cluster in aws.client("emr").list_clusters()["Clusters"]]
+
+
 def names(aws: Emulator) -> dict[str, set[str]]:
     """What of ours stands in the account, by asking each service."""
     prefix = "marketlake-dev"
@@ -93,18 +110,37 @@ def test_a_deploy_killed_twice_is_completed_by_the_next(aws: Emulator, code: tup
     said = killed_after(aws, 'aws_s3_bucket.this["lake"]: Creation complete', "deploy", *code)
     assert said.startswith("*** EMULATED: ")
     assert "[4/8]" in said
-    # In the midst of the cluster.
-    said = killed_after(aws, "aws_security_group.master: Creation complete", "deploy", *code)
+    # EMR has made the cluster, and Terraform, which waits until it is up, has not written it down.
+    said = killed_when(aws, lambda: clusters(aws), "deploy", *code)
     assert "took over the stale lock of deploy of" in said
+    assert "aws_emr_cluster.this: Creation complete" not in said
+    begun = clusters(aws)
     said = aws.run("deploy", *code)
+    assert "aws_emr_cluster.this is there already" in said
+    assert clusters(aws) == begun
     assert "[8/8] ready" in said
     assert "EMULATED: the emulator said that the step completed" in said
     found = names(aws)
     assert found["clusters"] == {"marketlake-dev"}
     # A resource that was made twice would be here twice.
     assert len(found["vpcs"]) == 1
-    clusters = aws.client("emr").list_clusters()["Clusters"]
-    assert [c["Name"] for c in clusters] == ["marketlake-dev"]
+    assert made_twice(aws) == []
+
+
+def made_twice(aws: Emulator) -> list[str]:
+    """Name what any number may be made of, and is there more than once."""
+    keys = aws.client("kms")
+    described = [
+        keys.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["Description"]
+        for key in keys.list_keys()["Keys"]
+    ]
+    tables = aws.client("ec2").describe_route_tables(
+        Filters=[{"Name": "tag:Name", "Values": ["*"]}]
+    )["RouteTables"]
+    groups = aws.client("emr").list_instance_groups(ClusterId=clusters(aws)[0])["InstanceGroups"]
+    found = [*described, *("table" for _ in tables), *(group["Name"] for group in groups)]
+    assert {"Data of marketlake-dev", "table", "task"} <= set(found)
+    return sorted({name for name in found if found.count(name) > 1})
 
 
 def test_a_second_deploy_changes_nothing(aws: Emulator, code: tuple[str, ...]):
@@ -127,11 +163,15 @@ def test_a_running_cluster_is_not_replaced_by_chance(
     aws: Emulator, code: tuple[str, ...], tmp_path: Path
 ):
     before = names(aws)
-    other = tmp_path / "environment.tar.gz"
-    other.write_bytes(b"another environment: its digest stands in a bootstrap action")
-    config = code[:2]
-    said = aws.run("deploy", *config, "--environment-archive", str(other), *code[4:], fails=True)
-    assert "this would end cluster" in said
+    archive = tmp_path / "environment.tar.gz"
+    archive.write_bytes(b"another environment: its digest stands in a bootstrap action")
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"{Path(code[1]).read_text()}[cluster]\nmax_executors = 3\n")
+    other = ["--config", str(settings), "--environment-archive", str(archive), *code[4:]]
+    said = aws.run("deploy", *other, fails=True)
+    # The configurations of this cluster were filled in when it was taken over.
+    assert f"this would end cluster {clusters(aws)[0]} and make a new one" in said
+    assert "(changed: bootstrap_action, configurations_json)" in said
     assert "--replace-cluster" in said
     assert names(aws) == before
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from marketlake.emr.errors import EmrError
-from marketlake.emr.terraform import Terraform, formatted, provider_mirror, terraform_program
+from marketlake.emr.provider_mirror import provider_mirror
+from marketlake.emr.terraform import Terraform, formatted
+from marketlake.emr.terraform_process import terraform_program
 
 pytestmark = pytest.mark.skipif(terraform_program() is None, reason="terraform is not installed")
 
@@ -41,9 +43,7 @@ def test_a_saved_plan_is_applied_and_the_next_is_empty(root: Terraform):
     root.validate()
     assert root.outputs() == {}
     assert root.plan() == {"add": 1, "change": 0, "remove": 0}
-    assert [(c.address, c.actions) for c in root.changes()] == [
-        ("terraform_data.kept", ("create",))
-    ]
+    assert [(c.address, c.action) for c in root.changes()] == [("terraform_data.kept", "create")]
     root.apply()
     assert root.outputs() == {"said": "one"}
     assert root.resources() == ["terraform_data.kept"]

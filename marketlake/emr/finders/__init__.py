@@ -1,0 +1,20 @@
+"""How what a plan would make is found where it is there already, by type of resource.
+
+A type has a finder where making it again fails, its name being taken, or makes a second one. All
+others of our roots are puts: made again they are what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from marketlake.emr.finders.clusters import CLUSTERS
+from marketlake.emr.finders.common import ABSENT, Finder
+from marketlake.emr.finders.named import NAMED
+from marketlake.emr.finders.network import NETWORK
+
+FINDERS: Final[Mapping[str, Finder]] = MappingProxyType({**NAMED, **NETWORK, **CLUSTERS})
+
+__all__ = ["ABSENT", "FINDERS", "Finder"]
