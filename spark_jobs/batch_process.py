@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Final
 
 import pyarrow.compute as pc
@@ -39,6 +38,7 @@ from spark_jobs.file_day import (
 )
 from spark_jobs.file_input import FileInput, find_files
 from spark_jobs.market_summary import market_summary
+from spark_jobs.options import Config, Export, Input, Json, Lake, Rewrite
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
 from streaming.stages.indicators import table_of
@@ -230,26 +230,13 @@ def parse_day(text: str) -> date:
 
 def process_command(
     *,
-    lake: Annotated[str, typer.Option(help="Folder of the lake.")],
+    lake: Lake,
     day: Annotated[str, typer.Option("--date", help="UTC day, as 2024-08-08.")],
-    input_uri: Annotated[
-        str | None,
-        typer.Option("--input", help="Parquet or CSV of trades or bars: a file, or a folder."),
-    ] = None,
-    rewrite: Annotated[
-        bool,
-        typer.Option(
-            "--rewrite", help="Compute gold of the day again, and replace what the stream wrote."
-        ),
-    ] = False,
-    export: Annotated[
-        str | None,
-        typer.Option(help=f"Folder for plain Parquet of the indicators, under {FOLDER}."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print rows written as JSON.")] = (
-        False
-    ),
+    input_uri: Input = None,
+    rewrite: Rewrite = False,
+    export: Export = None,
+    config: Config = None,
+    json_output: Json = False,
 ) -> None:
     """Make the market summary of a day, and its gold from files, or again from bronze."""
     with one_line("batch process"):

@@ -28,6 +28,7 @@ from marketlake.report.live import LiveView
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import JobError, one_line
 from spark_jobs.observed import observed
+from spark_jobs.options import Config, Json
 from spark_jobs.sessions import job_session
 from spark_jobs.stream_command import print_summary
 from streaming.live_progress import LiveProgress
@@ -48,8 +49,8 @@ def demo_command(
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("report.html"),
     seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 7,
     minutes: Annotated[int, typer.Option(min=1, max=1_440, help="Simulated minutes.")] = 10,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    config: Config = None,
+    json_output: Json = False,
 ) -> None:
     """See the main job: market, broker, stream, lake, live view and report."""
     with one_line("demo"):

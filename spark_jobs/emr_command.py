@@ -16,14 +16,35 @@ from marketlake.emr.errors import EmrError
 from marketlake.emr.reporting import Report
 from marketlake.settings.model import Deployed, load_settings
 from spark_jobs.errors import one_line
+from spark_jobs.options import Config
 
 _Env = Annotated[str, typer.Option("--env", help="dev, staging or prod.")]
 _Region = Annotated[str | None, typer.Option(help="AWS region; else AWS_REGION.")]
 _Endpoint = Annotated[
     str | None, typer.Option(help="Address of an emulator that stands for AWS; nothing is real.")
 ]
-_Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
+_EnvironmentArchive = Annotated[
+    Path | None, typer.Option(help="Packed Python environment; else it is packed now.")
+]
+_ApplicationArchive = Annotated[
+    Path | None, typer.Option(help="Packed code; else it is packed now.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON at the end.")]
+
+
+@contextmanager
+def _reported(command: str, *, json_output: bool) -> Iterator[Report]:
+    """Give the report; say what goes wrong in one line, and print the facts in any case."""
+    report = Report(lambda line: typer.echo(line, err=json_output))
+    with one_line(f"emr {command}"):
+        try:
+            yield report
+        except Exception as error:
+            report.fact(error=" ".join(str(error).split()))
+            raise
+        finally:
+            if json_output:
+                typer.echo(json.dumps(report.done(), default=str))
 
 
 @contextmanager
@@ -36,20 +57,12 @@ def _opened(
     *,
     json_output: bool,
 ) -> Iterator[Deployment]:
-    """Give the deployment; say what goes wrong in one line, and print the facts in any case."""
-    report = Report(lambda line: typer.echo(line, err=json_output))
-    with one_line(f"emr {command}"):
-        try:
-            settings = load_settings(config)
-            yield open_deployment(
-                _stage(env), settings, report, region=region, endpoint_url=endpoint_url
-            )
-        except Exception as error:
-            report.fact(error=" ".join(str(error).split()))
-            raise
-        finally:
-            if json_output:
-                typer.echo(json.dumps(report.done(), default=str))
+    """Give the deployment that a command is about, its report begun."""
+    with _reported(command, json_output=json_output) as report:
+        settings = load_settings(config)
+        yield open_deployment(
+            _stage(env), settings, report, region=region, endpoint_url=endpoint_url
+        )
 
 
 def _stage(name: str) -> Deployed:
@@ -63,13 +76,9 @@ def deploy_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
-    environment_archive: Annotated[
-        Path | None, typer.Option(help="Packed Python environment; else it is packed now.")
-    ] = None,
-    application_archive: Annotated[
-        Path | None, typer.Option(help="Packed code; else it is packed now.")
-    ] = None,
+    config: Config = None,
+    environment_archive: _EnvironmentArchive = None,
+    application_archive: _ApplicationArchive = None,
     replace_cluster: Annotated[
         bool, typer.Option("--replace-cluster", help="Let a running cluster be replaced.")
     ] = False,
@@ -88,13 +97,9 @@ def release_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
-    environment_archive: Annotated[
-        Path | None, typer.Option(help="Packed Python environment; else it is packed now.")
-    ] = None,
-    application_archive: Annotated[
-        Path | None, typer.Option(help="Packed code; else it is packed now.")
-    ] = None,
+    config: Config = None,
+    environment_archive: _EnvironmentArchive = None,
+    application_archive: _ApplicationArchive = None,
     to: Annotated[int | None, typer.Option(min=1, help="Number of a former release.")] = None,
     json_output: _Json = False,
 ) -> None:
@@ -111,7 +116,7 @@ def submit_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for its end.")] = False,
     json_output: _Json = False,
 ) -> None:
@@ -133,7 +138,7 @@ def info_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     json_output: _Json = False,
 ) -> None:
     """Tell what is deployed and how its pages are reached; changes nothing."""
@@ -146,7 +151,7 @@ def destroy_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     data: Annotated[
         bool, typer.Option("--data", help="Lake, streams and keys too, with all they hold.")
     ] = False,
@@ -175,7 +180,7 @@ def check_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="The code only: no account is asked.")
     ] = False,
@@ -184,9 +189,8 @@ def check_command(
     """Check the code here and, where a cluster is deployed, that cluster; exit 1 on a failure."""
     from marketlake.emr.check import Finding, check_cluster, check_code
 
-    report = Report(lambda line: typer.echo(line, err=json_output))
     findings: list[Finding] = []
-    with one_line("emr test"):
+    with _reported("test", json_output=json_output) as report:
         try:
             settings = load_settings(config)
             report.step(1, 2, "the code")
@@ -195,15 +199,13 @@ def check_command(
             if offline:
                 report.say("not asked: --offline")
             else:
-                stage = _stage(env)
-                place = open_deployment(
-                    stage, settings, report, region=region, endpoint_url=endpoint_url
+                findings += check_cluster(
+                    open_deployment(
+                        _stage(env), settings, report, region=region, endpoint_url=endpoint_url
+                    )
                 )
-                findings += check_cluster(place)
         finally:
             report.fact(checks=[asdict(found) for found in findings])
-            if json_output:
-                typer.echo(json.dumps(report.done(), default=str))
         failed = [found.check for found in findings if found.outcome == "failed"]
         if failed:
             raise EmrError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
@@ -214,7 +216,7 @@ def backup_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     json_output: _Json = False,
 ) -> None:
     """Back up configuration, notebooks and reference tables, with a manifest of digests."""
@@ -234,7 +236,7 @@ def restore_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     json_output: _Json = False,
 ) -> None:
     """Bring a backup to a folder, each file checked against its digest."""
@@ -251,7 +253,7 @@ def weekly_check_command(
     env: _Env = "dev",
     region: _Region = None,
     endpoint_url: _Endpoint = None,
-    config: _Config = None,
+    config: Config = None,
     json_output: _Json = False,
 ) -> None:
     """Name clusters left running and what costs too much; exit 1 where there is any."""
@@ -265,7 +267,7 @@ def weekly_check_command(
             raise EmrError(f"{len(findings)} things to look at")
 
 
-def configurations_command(*, config: _Config = None) -> None:
+def configurations_command(*, config: Config = None) -> None:
     """Print the cluster's configurations as JSON, made from the settings of the code."""
     from marketlake.emr.configurations import as_json, cluster_configurations
 

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +30,7 @@ from marketlake.settings.environment import alpaca_credentials
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.feed_view import FeedView, summary_line
+from spark_jobs.options import Config, To
 
 
 def feed_command(
@@ -43,7 +43,7 @@ def feed_command(
             " or of one (kraken/BTC-USD)."
         ),
     ],
-    to: Annotated[str, typer.Option("--to", help="Where to publish, as for replay.")] = "",
+    to: To = "",
     channels: Annotated[
         str, typer.Option(help="Channels, with commas between; all that a venue has.")
     ] = "trades,quotes,books,bars",
@@ -62,7 +62,7 @@ def feed_command(
     partitions: Annotated[
         int, typer.Option(min=1, help="Partitions of topics that are created.")
     ] = 4,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    config: Config = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print health as JSON lines, the last with 'ended'.")
     ] = False,
@@ -73,14 +73,7 @@ def feed_command(
         configure_logs(settings.observability.log_level, settings.observability.log_file)
         bar_s = INTERVAL_US[settings.feed.bar_interval] / 1e6
         ledger = Ledger(settings.feed.stale_ms / 1_000, bar_s)
-        names = parse_venues(venues)
-        sources = make_sources(
-            parse_instruments(instruments, names),
-            parse_channels(channels),
-            settings.feed,
-            ledger,
-            alpaca_credentials(),
-        )
+        sources = _asked_sources(venues, instruments, channels, settings, ledger)
         target = None if dry_run and not to else parse_target(to)
         view = FeedView(ledger, json_lines=json_output, every_s=report_s)
         if dry_run:
@@ -93,6 +86,19 @@ def feed_command(
         asyncio.run(_run(feed, open_target, sources, ledger, settings, view, duration))
     if not json_output:
         typer.echo(summary_line(ledger, target.uri))
+
+
+def _asked_sources(
+    venues: str, instruments: str, channels: str, settings: Settings, ledger: Ledger
+) -> list[LiveSource]:
+    """Read what the options name, and make a source a venue."""
+    return make_sources(
+        parse_instruments(instruments, parse_venues(venues)),
+        parse_channels(channels),
+        settings.feed,
+        ledger,
+        alpaca_credentials(),
+    )
 
 
 async def _resolve(sources: Sequence[LiveSource], ledger: Ledger) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,6 +18,7 @@ from marketlake.lake.storage import Storage
 from marketlake.lake.upkeep import TableUpkeep, Upkeep
 from marketlake.settings.model import MaintainSettings, load_settings
 from spark_jobs.errors import one_line
+from spark_jobs.options import Config, DryRun, Json, Lake
 
 
 @dataclass(frozen=True)
@@ -70,14 +69,10 @@ def maintain(storage: Storage, settings: MaintainSettings, *, dry_run: bool) -> 
 
 def maintain_command(
     *,
-    lake: Annotated[str, typer.Option(help="Folder or URI of the lake.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be done, and change nothing.")
-    ] = False,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = (
-        False
-    ),
+    lake: Lake,
+    dry_run: DryRun = False,
+    config: Config = None,
+    json_output: Json = False,
 ) -> None:
     """Join small files and remove what nothing needs; the stream may run meanwhile."""
     with one_line("maintain"):

@@ -20,6 +20,7 @@ from marketlake.analytics.hashing import hash_text
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import JobError, one_line
+from spark_jobs.options import Lake
 from spark_jobs.sessions import job_session
 
 _PLACE: Final = "_marketlake/probes"
@@ -28,7 +29,7 @@ _TASKS: Final = 4
 
 def probe_command(
     *,
-    lake: Annotated[str, typer.Option(help="Folder or URI of the lake.")],
+    lake: Lake,
     identity: Annotated[str, typer.Option("--id", help="Names the answer that is left there.")],
 ) -> None:
     """Prove that jobs can run here: executors, our code, Delta and the lake; leave an answer."""

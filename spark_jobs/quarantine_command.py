@@ -20,6 +20,7 @@ from marketlake.lake.resubmissions import Position
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings, load_settings
 from spark_jobs.errors import JobError, one_line
+from spark_jobs.options import Config, DryRun, Json, Lake, To
 from spark_jobs.resubmission import Mend, Row, Sending, Summary
 from streaming.pipeline import PIPELINE
 from streaming.sources.open_source import open_source
@@ -36,10 +37,8 @@ WHERE ({where}) ORDER BY source_timestamp, topic, "partition", "offset"
 
 def replay_quarantine_command(
     *,
-    lake: Annotated[str, typer.Option(help="Lake whose quarantine is read.")],
-    to: Annotated[
-        str, typer.Option("--to", help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX].")
-    ] = "",
+    lake: Lake,
+    to: To = "",
     where: Annotated[
         str, typer.Option(help="SQL condition on silver.quarantine: which messages.")
     ] = "true",
@@ -58,9 +57,9 @@ def replay_quarantine_command(
     again: Annotated[
         bool, typer.Option("--again", help="Also what an earlier call has sent.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but send nothing.")] = False,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    dry_run: DryRun = False,
+    config: Config = None,
+    json_output: Json = False,
 ) -> None:
     """Send messages of the quarantine again, mended, to the topics they belong to.
 

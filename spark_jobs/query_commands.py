@@ -20,6 +20,7 @@ from marketlake.lake.query import open_lake, table_overview
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import JobError, one_line
+from spark_jobs.options import Lake
 
 _ROWS_SHOWN = 1_000
 
@@ -36,7 +37,7 @@ class Format(StrEnum):
 def sql_command(
     query: Annotated[str, typer.Argument(help="SQL; tables are gold.bars, silver.trades, …")],
     *,
-    lake: Annotated[str, typer.Option(help="Folder of the lake.")],
+    lake: Lake,
     output: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = (
         Format.TABLE
     ),
@@ -79,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 def tables_command(
     *,
-    lake: Annotated[str, typer.Option(help="Folder of the lake.")],
+    lake: Lake,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the tables with rows, latest event and freshness."""

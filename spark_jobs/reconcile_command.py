@@ -31,6 +31,7 @@ from marketlake.settings.model import IndicatorSettings, Settings, load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.file_day import GOLD_OF_DAY, SILVER_OF_FILES, days_from_files
 from spark_jobs.file_pieces import SOURCE as FILE_SOURCE
+from spark_jobs.options import Lake
 from spark_jobs.sessions import job_session
 from streaming.recompute import BatchHistory, recompute
 from streaming.stages.indicators import table_of
@@ -264,7 +265,7 @@ def _recomputed(scratch: Storage, table: Table, files: Sequence[DataFile]) -> pa
 
 def reconcile_command(
     *,
-    lake: Annotated[str, typer.Option(help="Folder of the lake.")],
+    lake: Lake,
     config: Annotated[Path | None, typer.Option(help="TOML file the lake was filled with.")] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print differences, and days not compared, as JSON.")

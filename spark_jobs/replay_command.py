@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marketlake.feeds.publish import (
+    Publisher,
     PublishError,
     Target,
     UnsupportedTargetError,
@@ -24,6 +25,7 @@ from marketlake.feeds.recorded.catalog import Recording, open_recording
 from marketlake.feeds.recorded.records import RecordedDataError
 from marketlake.feeds.replay import ProgressCallback, ReplayError, ReplaySummary, replay
 from marketlake.settings.environment import cache_dir
+from spark_jobs.options import Json, To
 
 _ERRORS = (PublishError, UnsupportedTargetError, RecordedDataError, ReplayError, OSError)
 
@@ -147,18 +149,36 @@ def _progress(console: Console) -> tuple[Progress, ProgressCallback]:
     return bar, advance
 
 
+def _watched_replay(
+    recording: Recording,
+    publisher: Publisher,
+    target: Target,
+    speed: float | None,
+    journal: Path | None,
+    *,
+    resume: bool,
+) -> ReplaySummary:
+    """Replay a recording, with a progress bar where there is a terminal."""
+    bar, advance = _progress(Console(stderr=True))
+    with bar:
+        return replay(
+            recording,
+            publisher,
+            speed=speed,
+            progress=advance,
+            journal_path=journal or default_journal(recording, target),
+            target=target.uri,
+            resume=resume,
+        )
+
+
 def replay_command(
     dataset: Annotated[
         Path,
         typer.Argument(help="A recorded file, the folder of a data set, or a folder of such."),
     ],
     *,
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to", help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX]; prefix 'market'."
-        ),
-    ],
+    to: To,
     speed: Annotated[
         str, typer.Option(help="'max', or event time over wall time: 1 is the recorded pace.")
     ] = "max",
@@ -188,24 +208,14 @@ def replay_command(
             help="Of Kinesis: several events of an instrument in one record, as KPL makes them.",
         ),
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Publish recorded market data as wire events, in the order of their times."""
     with _ended_by_one_line():
         target, pace = parse_target(to), parse_speed(speed)
         recording = open_recording(dataset)
         publisher = open_publisher(target, partitions, aggregate=aggregate)
-        bar, advance = _progress(Console(stderr=True))
-        with bar:
-            summary = replay(
-                recording,
-                publisher,
-                speed=pace,
-                progress=advance,
-                journal_path=journal or default_journal(recording, target),
-                target=target.uri,
-                resume=resume,
-            )
+        summary = _watched_replay(recording, publisher, target, pace, journal, resume=resume)
         publisher.close()
     if json_output:
         typer.echo(json.dumps(as_json(summary, recording, target)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from marketlake.lake.storage import Storage
 from marketlake.settings.model import load_settings
 from spark_jobs.errors import one_line
 from spark_jobs.observed import observed
+from spark_jobs.options import Config, Json, Lake, Source
 from spark_jobs.sessions import job_session
 from streaming.runner import StreamRunner, StreamSummary
 from streaming.sources.open_source import open_source
@@ -21,19 +21,17 @@ from streaming.sources.open_source import open_source
 
 def stream_command(
     *,
-    source: Annotated[
-        str, typer.Option(help="kafka:HOST:PORT\\[/PREFIX] or kinesis:REGION\\[/PREFIX].")
-    ],
-    lake: Annotated[str, typer.Option(help="Folder of the lake; made if absent.")],
+    source: Source,
+    lake: Lake,
     until_idle: Annotated[
         bool,
         typer.Option("--until-idle", help="Drain what is there, close the last bars and stop."),
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    config: Config = None,
     max_offsets: Annotated[
         int | None, typer.Option(min=1, help="Messages a batch, in place of the setting.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Read a source into a lake until told to stop; SIGTERM ends after the running batch."""
     with one_line("stream"):
