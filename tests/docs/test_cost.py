@@ -9,6 +9,54 @@ from tests.infrastructure.deployments import CODE
 
 _SCRIPT = Path(__file__).parents[2] / "docs" / "cost.py"
 
+# Round figures, so that each part can be worked out with pen and paper.
+_PRICES = {
+    "m5_large_hour": 0.10,
+    "m5_xlarge_hour": 0.10,
+    "m5_large_emr_hour": 0.02,
+    "m5_xlarge_emr_hour": 0.02,
+    "gp3_gb_month": 0.08,
+    "s3_standard_gb_month": 0.02,
+    "s3_infrequent_gb_month": 0.01,
+    "s3_put_1000": 0.005,
+    "s3_get_1000": 0.0005,
+    "kinesis_stream_hour": 0.04,
+    "kinesis_in_gb": 0.08,
+    "kinesis_out_gb": 0.04,
+    "kinesis_week_gb_month": 0.10,
+    "endpoint_hour": 0.01,
+    "endpoint_gb": 0.01,
+    "kms_key_month": 1.0,
+    "alarm_month": 0.1,
+    "metric_month": 0.3,
+    "dashboard_month": 3.0,
+    "logs_gb": 0.5,
+}
+_ASSUMED = {
+    "hours_month": 720,
+    "spot_share": 0.5,
+    "message_bytes": 1000,
+    "stored_bytes": 100,
+    "requests_batch": 100,
+    "put_share": 0.5,
+}
+_ENV = {
+    "cluster_hours": 720,
+    "core": "m5_large",
+    "core_nodes": 2,
+    "task": "m5_large",
+    "task_nodes": 1,
+    "disk_gb_node": 100,
+    "streams": 4,
+    "messages_s": 100,
+    "batch_s": 10,
+    "stored_months": 3,
+    "endpoint_zones": 1,
+    "alarms": 10,
+    "metrics": 10,
+    "logs_gb": 10,
+}
+
 
 @pytest.fixture(scope="module")
 def cost():
@@ -23,52 +71,7 @@ def test_the_page_is_up_to_date(cost):
 
 
 def test_by_hand(cost):
-    """Round figures, each part worked out with pen and paper."""
-    names = ("m5_large", "m5_xlarge")
-    prices = {f"{name}_hour": 0.10 for name in names} | {f"{name}_emr_hour": 0.02 for name in names}
-    prices |= {
-        "gp3_gb_month": 0.08,
-        "s3_standard_gb_month": 0.02,
-        "s3_infrequent_gb_month": 0.01,
-        "s3_put_1000": 0.005,
-        "s3_get_1000": 0.0005,
-        "kinesis_stream_hour": 0.04,
-        "kinesis_in_gb": 0.08,
-        "kinesis_out_gb": 0.04,
-        "kinesis_week_gb_month": 0.10,
-        "endpoint_hour": 0.01,
-        "endpoint_gb": 0.01,
-        "kms_key_month": 1.0,
-        "alarm_month": 0.1,
-        "metric_month": 0.3,
-        "dashboard_month": 3.0,
-        "logs_gb": 0.5,
-    }
-    assumed = {
-        "hours_month": 720,
-        "spot_share": 0.5,
-        "message_bytes": 1000,
-        "stored_bytes": 100,
-        "requests_batch": 100,
-        "put_share": 0.5,
-    }
-    env = {
-        "cluster_hours": 720,
-        "core": "m5_large",
-        "core_nodes": 2,
-        "task": "m5_large",
-        "task_nodes": 1,
-        "disk_gb_node": 100,
-        "streams": 4,
-        "messages_s": 100,
-        "batch_s": 10,
-        "stored_months": 3,
-        "endpoint_zones": 1,
-        "alarms": 10,
-        "metrics": 10,
-        "logs_gb": 10,
-    }
-    parts = cost.month_usd(env, prices, assumed)
+    parts = cost.month_usd(_ENV, _PRICES, _ASSUMED)
     # 720 h x 0.12; twice that for two nodes; 720 h x (0.05 + 0.02); 4 nodes x 100 GB x 0.08.
     assert parts["Master"] == pytest.approx(86.4)
     assert parts["Core nodes"] == pytest.approx(172.8)

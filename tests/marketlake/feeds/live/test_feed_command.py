@@ -134,12 +134,30 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
 ) -> None:
     play_everything(server)
     prefix = f"feed{uuid.uuid4().hex[:8]}"
+    wanted = {"binance": 200, "okx": 80, "kraken": 30}
+    last, errors = feed_until(wanted, server, broker, prefix, settings_file(tmp_path, server))
+    assert last["ended"] is True
+    assert "Traceback" not in errors
+    messages = read_all(broker.bootstrap, prefix)
+    assert len(messages) == sum(last["published"].values())
+    found = [json.loads(value) for _, _, value in messages]
+    ids = Counter((e["venue"], int(e["trade_id"])) for e in found if e["type"] == "trade")
+    assert ids == {(venue, n): 1 for venue, count in wanted.items() for n in range(1, count + 1)}
+    assert {key for _, key, _ in messages} == {b"BTC-USDT", b"BTC-USD"}
+    assert_sound(messages, prefix)
+    assert_every_fault_was_met(last["venues"]["binance"], last["venues"]["okx"], errors)
+
+
+def feed_until(
+    wanted: dict[str, int], server: LocalVenues, broker: EmbeddedBroker, prefix: str, settings: Path
+) -> tuple[dict[str, Any], str]:
+    """Run the feed until it has so many trades a venue; give its last report and its errors."""
     command = [
         sys.executable, "-m", "spark_jobs.cli", "feed",
         "--venues", "binance,okx,kraken",
         "--instruments", "binance/BTC-USDT,okx/BTC-USDT,kraken/BTC-USD",
         "--channels", "trades,books", "--to", f"kafka:{broker.bootstrap}/{prefix}",
-        "--config", settings_file(tmp_path, server), "--partitions", "1",
+        "--config", settings, "--partitions", "1",
         "--json", "--report-s", "0.2",
     ]  # fmt: skip
     program = subprocess.Popen(
@@ -150,7 +168,6 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
         stderr=subprocess.PIPE,
         text=True,
     )
-    wanted = {"binance": 200, "okx": 80, "kraken": 30}
     deadline = time.monotonic() + 90
     try:
         for line in program.stdout:
@@ -169,18 +186,11 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
     finally:
         program.kill()
     assert program.returncode == 0, errors
-    last = json.loads(rest.splitlines()[-1])
-    assert last["ended"] is True
-    assert "Traceback" not in errors
+    return json.loads(rest.splitlines()[-1]), errors
 
-    messages = read_all(broker.bootstrap, prefix)
-    assert len(messages) == sum(last["published"].values())
-    found = [json.loads(value) for _, _, value in messages]
-    ids = Counter((e["venue"], int(e["trade_id"])) for e in found if e["type"] == "trade")
-    assert ids == {(venue, n): 1 for venue, count in wanted.items() for n in range(1, count + 1)}
-    assert {key for _, key, _ in messages} == {b"BTC-USDT", b"BTC-USD"}
 
-    # What the pipeline's own first stages say of them: nothing.
+def assert_sound(messages: list[tuple[str, bytes, bytes]], prefix: str) -> None:
+    """The pipeline's own first stages have nothing to say of them."""
     for topic in TOPICS.values():
         values = [value for name, _, value in messages if name == f"{prefix}.{topic}"]
         decoded = decode(values)
@@ -190,8 +200,9 @@ def test_nothing_is_lost_or_doubled_and_every_event_is_sound(
             validate(rows, event_type, now_us, TimeBounds(10_000_000))
             assert not rows.reasons.any()
 
-    # Every fault was met, and is counted.
-    binance, okx = last["venues"]["binance"], last["venues"]["okx"]
+
+def assert_every_fault_was_met(binance: dict[str, Any], okx: dict[str, Any], errors: str) -> None:
+    """Each is counted."""
     assert binance["missed_trades"] == 0
     assert binance["skipped"]["repeat"] >= 5 + 10 + 10
     assert binance["skipped"]["unreadable"] == 1
