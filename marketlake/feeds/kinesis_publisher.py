@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final
 
 from marketlake.contracts.events import DEFAULT_TOPIC_PREFIX, TOPICS, EventType, topic_of
+from marketlake.feeds.kinesis_rounds import RECORD_BYTES, Record, RoundQueue, WaitingEvent
 from marketlake.feeds.publish import DeliveryError, PublishError
-from marketlake.kinesis.aggregation import aggregate, aggregated_bytes
 from marketlake.kinesis.client import (
     AWS_ERRORS,
     KinesisAccess,
@@ -22,106 +19,7 @@ from marketlake.kinesis.client import (
     passes,
 )
 
-_CALL_RECORDS: Final = 500
-_CALL_BYTES: Final = 5 << 20
-_RECORD_BYTES: Final = 1 << 20
-"""What every stream takes: 500 records and 5 MiB a PutRecords, 1 MiB a record, keys included
-(Kinesis Data Streams Developer Guide, "Quotas and limits"). Since 2025 a stream may be set to take
-10 MiB; nothing here needs that."""
-_AGGREGATED_BYTES: Final = 50 << 10
-"""As large as the Kinesis Producer Library makes its records by default."""
-_QUEUED_EVENTS: Final = 50_000
-_QUEUED_BYTES: Final = 32 << 20
-_ROUND_EVENTS: Final = 2_000
-_ROUND_US: Final = 1_000_000
-"""Events of one round, and how far apart their times may lie: the stream finds quotes too late that
-come 10 s after others."""
 _CREATION_PATIENCE_S: Final = 120.0
-
-
-@dataclass
-class _Record:
-    """One record to send: events of one key, in order."""
-
-    key: str
-    values: list[bytes]
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.key.encode()) + len(self.data)
-
-
-@dataclass(frozen=True)
-class _Event:
-    key: str
-    value: bytes
-    time_us: int
-
-
-@dataclass
-class _Queue:
-    """Events of one stream that are not acknowledged, in the order in which they came.
-
-    They go in rounds: a round is sent and acknowledged before the next begins, so that instruments
-    cannot run away from each other: a reader of the shard would find the slower ones too late.
-    """
-
-    waiting: deque[_Event] = field(default_factory=deque)
-    round: dict[str, deque[bytes]] = field(default_factory=dict)
-    events: int = 0
-    size_bytes: int = 0
-
-    def add(self, event: _Event) -> None:
-        self.waiting.append(event)
-        self.events += 1
-        self.size_bytes += len(event.value)
-
-    def take(self, *, several: bool) -> list[_Record]:
-        """Give what one call may send: at most one record a key."""
-        if not self.round:
-            self._begin_round()
-        records: list[_Record] = []
-        left = _CALL_BYTES
-        for key in list(self.round)[:_CALL_RECORDS]:
-            record = self._next(key, several=several)
-            if record.size_bytes > left:
-                break
-            left -= record.size_bytes
-            records.append(record)
-        return records
-
-    def _begin_round(self) -> None:
-        first_us = last_us = self.waiting[0].time_us
-        for _ in range(min(_ROUND_EVENTS, len(self.waiting))):
-            time_us = self.waiting[0].time_us
-            first_us, last_us = min(first_us, time_us), max(last_us, time_us)
-            if last_us - first_us > _ROUND_US:
-                break
-            event = self.waiting.popleft()
-            self.round.setdefault(event.key, deque()).append(event.value)
-
-    def _next(self, key: str, *, several: bool) -> _Record:
-        waiting = self.round[key]
-        values = [waiting[0]]
-        if several:
-            size = aggregated_bytes(len(values[0]))
-            for value in islice(waiting, 1, None):
-                size += aggregated_bytes(len(value))
-                if size > _AGGREGATED_BYTES:
-                    break
-                values.append(value)
-        return _Record(key, values, values[0] if len(values) == 1 else aggregate(key, values))
-
-    def done(self, record: _Record) -> None:
-        """Take out what was acknowledged; the key's next events wait behind the other keys."""
-        waiting = self.round.pop(record.key)
-        for value in record.values:
-            waiting.popleft()
-            self.events -= 1
-            self.size_bytes -= len(value)
-        if waiting:
-            self.round[record.key] = waiting
 
 
 class _Sender(threading.Thread):
@@ -134,22 +32,19 @@ class _Sender(threading.Thread):
         self._access, self.stream = access, stream
         self._client = access.client()
         self._patience_s, self._several = patience_s, several
-        self._queue = _Queue()
+        self._queue = RoundQueue()
         self._changed = threading.Condition()
         self._closed = False
         self.failure: PublishError | None = None
         self.start()
 
-    def add(self, event: _Event) -> None:
+    def add(self, event: WaitingEvent) -> None:
         """Queue an event; waits while the queue is full."""
         with self._changed:
-            while self.failure is None and self._full():
+            while self.failure is None and self._queue.full:
                 self._changed.wait()
             self._queue.add(event)
             self._changed.notify_all()
-
-    def _full(self) -> bool:
-        return self._queue.events >= _QUEUED_EVENTS or self._queue.size_bytes >= _QUEUED_BYTES
 
     def drained(self) -> None:
         """Wait until everything is acknowledged, or something failed for good."""
@@ -198,7 +93,7 @@ class _Sender(threading.Thread):
                 )
             time.sleep(backoff_s(failures))
 
-    def _next(self) -> list[_Record]:
+    def _next(self) -> list[Record]:
         """Wait for events; none once closed."""
         with self._changed:
             while not self._queue.events:
@@ -207,7 +102,7 @@ class _Sender(threading.Thread):
                 self._changed.wait()
             return self._queue.take(several=self._several)
 
-    def _call(self, records: list[_Record]) -> tuple[list[_Record], str]:
+    def _call(self, records: list[Record]) -> tuple[list[Record], str]:
         """Send once; give the records that were taken, and why others were not."""
         entries = [{"Data": r.data, "PartitionKey": r.key} for r in records]
         try:
@@ -312,12 +207,12 @@ class KinesisPublisher:
     def publish(self, event_type: EventType, key: bytes, value: bytes, timestamp_us: int) -> None:
         """See :class:`marketlake.feeds.publish.Publisher`; blocks while much is queued."""
         sender = self._senders[event_type]
-        if len(key) + len(value) > _RECORD_BYTES:
+        if len(key) + len(value) > RECORD_BYTES:
             raise DeliveryError(
                 f"an event of {len(value):,} bytes is too large for stream {sender.stream}: "
-                f"Kinesis takes {_RECORD_BYTES:,}"
+                f"Kinesis takes {RECORD_BYTES:,}"
             )
-        sender.add(_Event(key.decode(), value, timestamp_us))
+        sender.add(WaitingEvent(key.decode(), value, timestamp_us))
         if sender.failure is not None:
             raise sender.failure
 
