@@ -4,63 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from marketlake.contracts.events import Event
-from marketlake.feeds.live.ccxt_client import (
-    TRADES_KEPT,
-    Taps,
-    load_ccxt,
-    make_exchange,
-    now_us,
-    one_line,
-)
-from marketlake.feeds.live.ccxt_events import (
-    bar_event,
-    book_event,
-    is_off_book,
-    quote_event,
-    trade_event,
-)
+from marketlake.feeds.live.ccxt_channels import MALFORMED, CcxtChannels, Watched
+from marketlake.feeds.live.ccxt_client import Taps, load_ccxt, make_exchange, one_line
 from marketlake.feeds.live.ledger import Ledger
-from marketlake.feeds.live.memory import Memory, TradeHistory
+from marketlake.feeds.live.memory import Memory
 from marketlake.feeds.live.ports import Subscription
-from marketlake.feeds.live.symbols import Listing
-from marketlake.feeds.live.venues import LiveVenue
 from marketlake.settings.model import FeedSettings
 
 _QUEUE: Final = 1_000
 """Events of one venue on their way to the outbox; where they do not fit, reading stops."""
-_CROSSED_MAX: Final = 10
-"""States in a row of a book, crossed or empty, after which it counts as wrong."""
 _ERRORS_MAX: Final = 5
 """Errors of a channel in a row after which it is given up for this session."""
 _LOOK_S: Final = 0.25
 _RETRY_MAX_S: Final = 10.0
-_MALFORMED: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What a session watches.
-
-    Attributes
-    ----------
-    listings : mapping of str to Listing
-        By wire name.
-    loaded : ccxt exchange
-        One with its markets loaded; they are taken over.
-    """
-
-    venue: LiveVenue
-    ccxt_class: str
-    listings: Mapping[str, Listing]
-    subscriptions: Sequence[Subscription]
-    loaded: Any
 
 
 class CcxtSession:
@@ -77,7 +38,6 @@ class CcxtSession:
         self._watched = watched
         self._settings = settings
         self._ledger = ledger
-        self._memory = memory
         self._taps = Taps(self._venue, ledger, time.monotonic)
         self._taps.book_symbols = {
             one.symbol for one in watched.subscriptions if one.channel == "books"
@@ -85,19 +45,14 @@ class CcxtSession:
         self._queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
         self._tasks: list[asyncio.Task[None]] = []
         self._spoke_s: dict[Subscription, float] = {}
-        self._taken = 0
-        self._crossed: Counter[Subscription] = Counter()
         self._given_up: set[Subscription] = set()
         self._errors = load_ccxt()
         self._exchange = make_exchange(watched.ccxt_class, self._venue, settings, self._taps)
         self._exchange.set_markets_from_exchange(watched.loaded)
         self._taps.held_up = self._held_up
-        self._watch = {
-            "trades": self._watch_trades,
-            "quotes": self._watch_quotes,
-            "books": self._watch_book,
-            "bars": self._watch_bars,
-        }
+        self._channels = CcxtChannels(
+            watched, settings, ledger, memory, self._exchange, self._taps, self._give
+        )
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Give events until the session is lost.
@@ -139,8 +94,8 @@ class CcxtSession:
         await asyncio.wait([self._taps.lost])
         for one in self._watched.subscriptions:
             if one.channel == "trades":
-                await self._give_held(one)
-        while self._taken:
+                await self._channels.give_held(one)
+        while self._channels.taken:
             await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -164,7 +119,7 @@ class CcxtSession:
     def _waiting(self) -> int:
         """Count what came and was not given yet: in the queue, with ccxt, in between."""
         cached = sum(len(trades) for trades in self._exchange.trades.values())
-        return self._queue.qsize() + self._taken + cached
+        return self._queue.qsize() + self._channels.taken + cached
 
     # ---- channels ---------------------------------------------------------------------------
 
@@ -193,7 +148,7 @@ class CcxtSession:
         """Watch a channel for one update; False where that failed, and was noted."""
         ccxt = self._errors
         try:
-            await self._watch[one.channel](one)
+            await self._channels.watch(one)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -209,7 +164,7 @@ class CcxtSession:
         except ccxt.BaseError as error:
             self._ledger.skip(one.venue, "channel_error")
             self._ledger.trouble(one, one_line(error))
-        except _MALFORMED as error:
+        except MALFORMED as error:
             self._ledger.skip(one.venue, "malformed")
             self._ledger.trouble(one, one_line(error))
         else:
@@ -222,115 +177,6 @@ class CcxtSession:
         self._ledger.trouble(one, "given up", broken=True)
         if len(self._given_up) == len(self._watched.subscriptions):
             self._taps.end("refused", "every subscription fails")
-
-    def _listing(self, one: Subscription) -> Listing:
-        return self._watched.listings[one.instrument]
-
-    async def _watch_trades(self, one: Subscription) -> None:
-        trades: Sequence[Mapping[str, Any]] = await self._exchange.watch_trades(one.symbol)
-        if one.symbol in self._exchange.trades:
-            await self._give_held(one)
-        else:
-            await self._give_trades(one, trades)
-
-    async def _give_held(self, one: Subscription) -> None:
-        """Give all trades that ccxt holds, taking them out: each is seen once."""
-        held = self._exchange.trades.get(one.symbol)
-        while held:
-            trades = list(held)
-            held.clear()
-            if len(trades) >= TRADES_KEPT:
-                self._ledger.gaps[one.venue, one.channel] += 1
-                self._ledger.skip(one.venue, "overrun")
-            await self._give_trades(one, trades)
-
-    async def _give_trades(self, one: Subscription, trades: Sequence[Mapping[str, Any]]) -> None:
-        history = self._memory.trades(one.instrument)
-        received_us = now_us()
-        self._taken += len(trades)
-        for raw in trades:
-            trade = self._admitted(one, history, raw, received_us)
-            if trade is not None:
-                await self._give(one, trade)
-            self._taken -= 1
-
-    def _admitted(
-        self, one: Subscription, history: TradeHistory, raw: Mapping[str, Any], received_us: int
-    ) -> Event | None:
-        """Make a trade, unless there is a reason against it, which is counted."""
-        try:
-            trade = trade_event(self._venue, self._listing(one), raw, received_us)
-        except _MALFORMED:
-            self._ledger.skip(one.venue, "malformed")
-            return None
-        reason = history.refuse(trade)
-        if reason is None and is_off_book(self._venue, raw):
-            reason = "off_book_trade"  # known by now: its id leaves no hole
-        if history.missed:
-            self._ledger.gaps[one.venue, "trades"] += 1
-            self._ledger.missed_trades[one.venue] += history.missed
-        if reason is None:
-            return trade
-        self._ledger.skip(one.venue, reason)
-        return None
-
-    async def _watch_quotes(self, one: Subscription) -> None:
-        exchange = self._exchange
-        if self._venue.quotes == "ticker":
-            ticker = await exchange.watch_ticker(one.symbol)
-            held = exchange.tickers
-        else:
-            ticker = (await exchange.watch_bids_asks([one.symbol])).get(one.symbol)
-            held = exchange.bidsasks
-        ticker = held.get(one.symbol) or ticker
-        while ticker is not None:
-            self._count_conflated(one)
-            made = quote_event(self._venue, self._listing(one), ticker, now_us())
-            if isinstance(made, str):
-                self._ledger.skip(one.venue, made)
-            else:
-                await self._give(one, made)
-            ticker = held.get(one.symbol) if self._updated(one) else None
-
-    async def _watch_book(self, one: Subscription) -> None:
-        book = await self._exchange.watch_order_book(one.symbol, self._venue.book_limit)
-        while book is not None:
-            if self._taps.lost.done():
-                return  # it may be the very book that was found wrong
-            self._count_conflated(one)
-            made = book_event(self._venue, self._listing(one), book, now_us())
-            if isinstance(made, str):
-                self._wrong_book(one, made)
-                return
-            self._crossed.pop(one, None)
-            await self._give(one, made)
-            book = self._exchange.orderbooks.get(one.symbol) if self._updated(one) else None
-
-    def _wrong_book(self, one: Subscription, reason: str) -> None:
-        self._ledger.skip(one.venue, reason)
-        self._crossed[one] += 1
-        if self._crossed[one] >= _CROSSED_MAX:
-            self._taps.gap(f"the book of {one.instrument} stays {reason}")
-
-    def _updated(self, one: Subscription) -> bool:
-        return (one.channel, one.symbol) in self._taps.updates
-
-    def _count_conflated(self, one: Subscription) -> None:
-        """Count the states that were replaced before they were looked at."""
-        updates = self._taps.updates.pop((one.channel, one.symbol), 1)
-        self._ledger.conflated[one.venue, one.channel] += updates - 1
-
-    async def _watch_bars(self, one: Subscription) -> None:
-        interval = self._settings.bar_interval
-        candles = await self._exchange.watch_ohlcv(one.symbol, interval)
-        self._spoke_s[one] = time.monotonic()
-        received_us, listing = now_us(), self._listing(one)
-        bars = [bar_event(self._venue, listing, interval, c, received_us) for c in candles]
-        closed, reasons = self._memory.bars(one.instrument).update(bars)
-        for reason in reasons:
-            self._ledger.skip(one.venue, reason)
-        for bar in closed:
-            await self._give(one, bar)
 
     # ---- silence ----------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from contextlib import aclosing
 from typing import Any
 
 from marketlake.contracts.events import INTERVAL_US, Event
+from marketlake.feeds.live.ccxt_channels import Watched
 from marketlake.feeds.live.ccxt_client import load_ccxt, make_exchange, now_us, one_line
-from marketlake.feeds.live.ccxt_session import CcxtSession, Watched
+from marketlake.feeds.live.ccxt_session import CcxtSession
 from marketlake.feeds.live.closing import to_the_end
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.memory import Memory

@@ -10,7 +10,8 @@ from contextlib import aclosing
 import pytest
 
 from marketlake.contracts.events import Bar, Book, Trade
-from marketlake.feeds.live.ccxt_session import CcxtSession, Watched
+from marketlake.feeds.live.ccxt_channels import Watched
+from marketlake.feeds.live.ccxt_session import CcxtSession
 from marketlake.feeds.live.ccxt_source import CcxtSource
 from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.ports import SourceLostError
