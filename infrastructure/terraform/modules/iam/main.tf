@@ -95,15 +95,13 @@ data "aws_iam_policy_document" "scaling" {
     sid       = "ResizeOurClusters"
     actions   = ["elasticmapreduce:ListInstanceGroups", "elasticmapreduce:ModifyInstanceGroups"]
     resources = [local.clusters]
-    condition {
-      test     = "StringEquals"
-      variable = "elasticmapreduce:ResourceTag/environment"
-      values   = [var.cost_tags["environment"]]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "elasticmapreduce:ResourceTag/project"
-      values   = [var.cost_tags["project"]]
+    dynamic "condition" {
+      for_each = var.cost_tags
+      content {
+        test     = "StringEquals"
+        variable = "elasticmapreduce:ResourceTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
   statement {

@@ -9,15 +9,13 @@ data "aws_iam_policy_document" "submit" {
       "elasticmapreduce:DescribeStep", "elasticmapreduce:ListInstances", "elasticmapreduce:ListSteps",
     ]
     resources = [local.clusters]
-    condition {
-      test     = "StringEquals"
-      variable = "elasticmapreduce:ResourceTag/environment"
-      values   = [var.cost_tags["environment"]]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "elasticmapreduce:ResourceTag/project"
-      values   = [var.cost_tags["project"]]
+    dynamic "condition" {
+      for_each = var.cost_tags
+      content {
+        test     = "StringEquals"
+        variable = "elasticmapreduce:ResourceTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
   # This call knows no resource; it shows names and states.
@@ -91,15 +89,13 @@ data "aws_iam_policy_document" "operate" {
     sid       = "ReachOurNodes"
     actions   = ["ssm:StartSession"]
     resources = ["arn:${local.partition}:ec2:${var.region}:${local.account}:instance/*"]
-    condition {
-      test     = "StringEquals"
-      variable = "ssm:resourceTag/environment"
-      values   = [var.cost_tags["environment"]]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "ssm:resourceTag/project"
-      values   = [var.cost_tags["project"]]
+    dynamic "condition" {
+      for_each = var.cost_tags
+      content {
+        test     = "StringEquals"
+        variable = "ssm:resourceTag/${condition.key}"
+        values   = [condition.value]
+      }
     }
   }
   statement {

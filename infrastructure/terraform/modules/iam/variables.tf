@@ -46,8 +46,10 @@ variable "glue_catalog" {
   default     = false
 }
 
-
 variable "cost_tags" {
-  description = "Tags by which the policies tell our clusters from others: project and environment."
-  type        = map(string)
+  description = "Tags by which the policies tell our clusters from others."
+  type = object({
+    project     = string
+    environment = string
+  })
 }

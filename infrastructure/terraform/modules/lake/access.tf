@@ -9,34 +9,12 @@ resource "aws_s3_bucket" "access" {
   force_destroy = var.force_destroy
 }
 
-resource "aws_s3_bucket_versioning" "access" {
-  bucket = aws_s3_bucket.access.id
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
 resource "aws_s3_bucket_server_side_encryption_configuration" "access" {
   bucket = aws_s3_bucket.access.id
   rule {
     apply_server_side_encryption_by_default {
       sse_algorithm = "AES256"
     }
-  }
-}
-
-resource "aws_s3_bucket_public_access_block" "access" {
-  bucket                  = aws_s3_bucket.access.id
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_ownership_controls" "access" {
-  bucket = aws_s3_bucket.access.id
-  rule {
-    object_ownership = "BucketOwnerEnforced"
   }
 }
 
@@ -58,10 +36,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "access" {
     }
   }
 
-  depends_on = [aws_s3_bucket_versioning.access]
+  depends_on = [aws_s3_bucket_versioning.this]
 }
 
 data "aws_iam_policy_document" "access" {
+  source_policy_documents = var.emulated ? [] : [data.aws_iam_policy_document.tls_only["access"].json]
+
   statement {
     sid       = "LogDelivery"
     actions   = ["s3:PutObject"]
@@ -79,25 +59,6 @@ data "aws_iam_policy_document" "access" {
       test     = "ArnLike"
       variable = "aws:SourceArn"
       values   = [for bucket in aws_s3_bucket.this : bucket.arn]
-    }
-  }
-
-  dynamic "statement" {
-    for_each = var.emulated ? [] : [1]
-    content {
-      sid       = "TlsOnly"
-      effect    = "Deny"
-      actions   = ["s3:*"]
-      resources = [aws_s3_bucket.access.arn, "${aws_s3_bucket.access.arn}/*"]
-      principals {
-        type        = "*"
-        identifiers = ["*"]
-      }
-      condition {
-        test     = "Bool"
-        variable = "aws:SecureTransport"
-        values   = ["false"]
-      }
     }
   }
 }

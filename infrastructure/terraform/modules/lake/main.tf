@@ -67,8 +67,13 @@ resource "aws_s3_bucket" "this" {
   depends_on = [aws_kms_key.data]
 }
 
+locals {
+  # What holds for the log of accesses too.
+  every_bucket = merge(aws_s3_bucket.this, { access = aws_s3_bucket.access })
+}
+
 resource "aws_s3_bucket_versioning" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.every_bucket
   bucket   = each.value.id
   versioning_configuration {
     status = "Enabled"
@@ -88,7 +93,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {
-  for_each                = aws_s3_bucket.this
+  for_each                = local.every_bucket
   bucket                  = each.value.id
   block_public_acls       = true
   block_public_policy     = true
@@ -97,7 +102,7 @@ resource "aws_s3_bucket_public_access_block" "this" {
 }
 
 resource "aws_s3_bucket_ownership_controls" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.every_bucket
   bucket   = each.value.id
   rule {
     object_ownership = "BucketOwnerEnforced"
@@ -115,13 +120,13 @@ resource "aws_s3_bucket_logging" "this" {
 }
 
 data "aws_iam_policy_document" "tls_only" {
-  for_each = local.buckets
+  for_each = local.every_bucket
 
   statement {
     sid       = "TlsOnly"
     effect    = "Deny"
     actions   = ["s3:*"]
-    resources = [aws_s3_bucket.this[each.key].arn, "${aws_s3_bucket.this[each.key].arn}/*"]
+    resources = [each.value.arn, "${each.value.arn}/*"]
     principals {
       type        = "*"
       identifiers = ["*"]

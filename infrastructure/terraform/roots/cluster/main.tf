@@ -1,9 +1,6 @@
 # Everything that can be thrown away and made anew: the network, the roles, the cluster, its alarms.
 
 locals {
-  prefix = "${var.name}-${var.environment}"
-  tags   = merge(var.tags, { project = var.name, environment = var.environment })
-
   network   = var.network == null ? module.network[0].network : var.network
   lake_path = regex("^s3a://[^/]+/(.+)$", var.lake_uri)[0]
 

@@ -1,10 +1,5 @@
 # What must outlive every cluster, in a state of its own: no change to a cluster can reach it.
 
-locals {
-  prefix = "${var.name}-${var.environment}"
-  tags   = merge(var.tags, { project = var.name, environment = var.environment })
-}
-
 module "lake" {
   source = "../../../modules/lake"
 

@@ -1,1 +1,0 @@
-../../../roots/cluster/versions.tf

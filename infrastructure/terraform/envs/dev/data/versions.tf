@@ -1,1 +1,0 @@
-../../../roots/data/versions.tf

@@ -1,0 +1,1 @@
+../../../roots/cluster/root.tf

@@ -1,0 +1,1 @@
+../../../roots/data/root.tf
