@@ -17,6 +17,36 @@ NO_CLOSE_US: Final = -(2**62)
 
 
 @njit(**LOOP)
+def _best_pair(
+    universe: Universe,
+    base: int,
+    prices: Float64Array,
+    times_us: Int64Array,
+    now_us: int,
+    max_age_us: int,
+    pair_int: Int64Array,
+    pair_float: Float64Array,
+) -> bool:
+    """Write the pair of a base asset with the best net spread; tell whether there is one."""
+    best = -np.inf
+    first, last = universe.member_start[base], universe.member_start[base + 1]
+    for m in range(first, last):
+        buy = universe.members[m]
+        for n in range(first, last):
+            sell = universe.members[n]
+            rate, gross_bps, fees_bps, _, _ = spread(
+                universe, buy, sell, prices, prices, times_us, now_us, max_age_us
+            )
+            if rate > 0.0 and gross_bps - fees_bps > best:
+                best = gross_bps - fees_bps
+                pair_int[2], pair_int[3] = buy, sell
+                pair_int[4], pair_int[5] = now_us - times_us[buy], now_us - times_us[sell]
+                pair_float[0], pair_float[1] = prices[buy], prices[sell]
+                pair_float[2], pair_float[3], pair_float[4] = rate, gross_bps, fees_bps
+    return best > -np.inf
+
+
+@njit(**LOOP)
 def _study(
     universe: Universe,
     close: Float64Array,
@@ -41,39 +71,16 @@ def _study(
                 close[k, instrument[stop]] = price[stop]
                 close_time_us[k, instrument[stop]] = now_us
             stop += 1
-        prices, times_us = close[k], close_time_us[k]
         for row in range(start, stop):
             base = universe.base[instrument[row]]
             if seen[base] == start:
                 continue
             seen[base] = start
-            best = -np.inf
-            first, last = universe.member_start[base], universe.member_start[base + 1]
-            for m in range(first, last):
-                buy = universe.members[m]
-                for n in range(first, last):
-                    sell = universe.members[n]
-                    rate, gross_bps, fees_bps, _, _ = spread(
-                        universe,
-                        buy,
-                        sell,
-                        prices,
-                        prices,
-                        times_us,
-                        now_us,
-                        max_age_us,
-                    )
-                    if rate > 0.0 and gross_bps - fees_bps > best:
-                        best = gross_bps - fees_bps
-                        out_int[0, count], out_int[1, count] = now_us, k
-                        out_int[2, count], out_int[3, count] = buy, sell
-                        out_int[4, count] = now_us - times_us[buy]
-                        out_int[5, count] = now_us - times_us[sell]
-                        out_float[0, count] = prices[buy]
-                        out_float[1, count] = prices[sell]
-                        out_float[2, count] = rate
-                        out_float[3, count], out_float[4, count] = gross_bps, fees_bps
-            if best > -np.inf:
+            out_int[0, count], out_int[1, count] = now_us, k
+            if _best_pair(
+                universe, base, close[k], close_time_us[k], now_us, max_age_us,
+                out_int[:, count], out_float[:, count],
+            ):  # fmt: skip
                 count += 1
         start = stop
     return count
