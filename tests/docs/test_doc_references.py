@@ -16,6 +16,7 @@ from marketlake.contracts.reasons import Reason
 from marketlake.contracts.tables import STREAM_TABLES
 from marketlake.observability.metrics import BatchMetrics
 from spark_jobs.cli import app
+from spark_jobs.registry import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -23,6 +24,7 @@ WRITTEN = [page for page in PAGES if "Made by docs/generate.py" not in page.read
 _PLACES = "marketlake|streaming|spark_jobs|scripts|docs|tests|benchmarks"
 _PATH = re.compile(rf"`((?:{_PLACES})/[^`\s]*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+JOBS = {"batch", *COMMANDS}
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -64,15 +66,35 @@ def _commands() -> dict[str, Any]:
     return found
 
 
+_SCRIPTS = {
+    "scripts/deploy-emr.sh": "marketlake emr",
+    "scripts/submit-step.sh": "marketlake emr submit",
+    "scripts/weekly-check.sh": "marketlake emr weekly-check",
+}
+"""Scripts that pass what follows on to a command."""
+
+
 def _typed(page: Path) -> Iterator[list[str]]:
-    """Give the words of each line that begins with ``marketlake``, in blocks and in tables."""
+    """Give the words of each line that is a command of ours, in blocks and in tables.
+
+    What stands behind ``emr submit`` and its options is a command again.
+    """
     text = page.read_text("utf-8")
     blocks = (body for kind, body in _FENCE.findall(text) if kind == "sh")
     lines = chain.from_iterable(block.splitlines() for block in blocks)
     spans = (span.replace("[", " ").replace("]", " ") for span in re.findall(r"`([^`\n]+)`", text))
     for line in chain(lines, spans):
-        if line.startswith("marketlake "):
-            yield shlex.split(line, comments=True)[1:]
+        program, _, rest = line.partition(" ")
+        given = f"{_SCRIPTS.get(program, program)} {rest}"
+        if not rest or not given.startswith("marketlake "):
+            continue
+        words = shlex.split(given, comments=True)[1:]
+        job = next((i for i in range(2, len(words)) if words[i] in JOBS), None)
+        if words[:2] != ["emr", "submit"] or job is None:
+            yield words
+        else:
+            yield words[:job]
+            yield words[job:]
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=_id)
