@@ -68,7 +68,9 @@ def replay_quarantine_command(
     with one_line("replay-quarantine"):
         settings = load_settings(config)
         storage = Storage(lake, settings.s3)
-        rows = _rows(storage, where)
+        by_hand = _by_hand(mended) if mended else {}
+        unmatched = set(by_hand)
+        rows = _crossing_off(_rows(storage, where), unmatched)
         if export is not None:
             typer.echo(f"{_export(rows, export)} messages in {export}")
             return
@@ -77,7 +79,7 @@ def replay_quarantine_command(
         target = parse_target(to) if to else None
         sending = Sending(
             storage,
-            _by_hand(mended) if mended else _mender(mender),
+            (lambda row: by_hand.get(row.position)) if mended else _mender(mender),
             _watermarks_us(storage, target, settings),
             settings,
             again=again,
@@ -86,6 +88,7 @@ def replay_quarantine_command(
             summary = sending.judge(rows, target)
         else:
             summary = sending.send(rows, target)
+        summary.unmatched = len(unmatched)
     typer.echo(json.dumps(asdict(summary)) if json_output else _told(summary, dry_run=dry_run))
 
 
@@ -118,7 +121,14 @@ def _export(rows: Iterator[Row], file: Path) -> int:
     return count
 
 
-def _by_hand(file: Path) -> Mend:
+def _crossing_off(rows: Iterator[Row], awaited: set[Position]) -> Iterator[Row]:
+    """Pass rows on, and take each from those that are awaited."""
+    for row in rows:
+        awaited.discard(row.position)
+        yield row
+
+
+def _by_hand(file: Path) -> dict[Position, bytes]:
     """Give what a file has in the place of each message."""
     values: dict[Position, bytes] = {}
     try:
@@ -126,14 +136,17 @@ def _by_hand(file: Path) -> Mend:
             try:
                 given = json.loads(line)
                 place = Position(*(given[n] for n in ("source", "topic", "partition", "offset")))
-                values[place] = str(given["value"]).encode()
+                value = str(given["value"]).encode()
             except (ValueError, KeyError, TypeError) as error:
                 raise JobError(
                     f"{file}, line {number}: not a line that --export wrote ({error!r})"
                 ) from error
+            if place in values:
+                raise JobError(f"{file}, line {number}: a message that an earlier line mends")
+            values[place] = value
     except OSError as error:
         raise JobError(f"cannot read {file}: {error.strerror}") from error
-    return lambda row: values.get(row.position)
+    return values
 
 
 def _mender(name: str) -> Mend:
@@ -176,6 +189,7 @@ def _told(summary: Summary, *, dry_run: bool) -> str:
     lines = [f"{summary.chosen:,} messages, {summary.sent:,} {'would be ' * dry_run}sent"]
     for count, what in (
         (summary.left, "left as they are"),
+        (summary.unmatched, "lines of the file stand for no message that was chosen"),
         (summary.resubmitted_before, "sent by an earlier call (--again sends them once more)"),
         (summary.too_late, "too late for the lake's own source: send them under another prefix"),
         (summary.still_wrong, "still wrong"),

@@ -28,6 +28,8 @@ class Summary:
     ----------
     left : int
         That the mender left alone, or that a file of mended ones does not have.
+    unmatched : int
+        Of a file of mended ones, those that stand for no message that was chosen.
     resubmitted_before : int
         That an earlier call sent.
     too_late : int
@@ -39,6 +41,7 @@ class Summary:
     chosen: int = 0
     sent: int = 0
     left: int = 0
+    unmatched: int = 0
     resubmitted_before: int = 0
     too_late: int = 0
     still_wrong: int = 0

@@ -59,6 +59,13 @@ def call(*arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
+def refused(*arguments: str | Path) -> str:
+    given = [str(argument) for argument in arguments]
+    done = CliRunner().invoke(app, ["replay-quarantine", *given, "--dry-run"])
+    assert done.exit_code == 1
+    return done.output
+
+
 def ids(lake: Path) -> list[str]:
     rows = open_lake(str(lake)).sql("SELECT trade_id FROM silver.trades ORDER BY trade_id::INT")
     return [row[0] for row in rows.fetchall()]
@@ -102,13 +109,16 @@ def test_messages_mended_by_hand(spark: SparkSession, source: str, tmp_path: Pat
     assert [line["value"] for line in lines] == ["{"]
     file.write_text(json.dumps(lines[0] | {"value": trade(40).decode()}) + "\n")
     seen = call("--lake", str(lake), "--from", str(file), "--to", source + "-hand")
-    assert (seen["sent"], seen["left"]) == (1, 7)
+    assert (seen["sent"], seen["left"], seen["unmatched"]) == (1, 7, 0)
+    line = file.read_text()
+    file.write_text(line + json.dumps(lines[0] | {"offset": 10_000}) + "\n")
+    seen = call("--lake", str(lake), "--from", str(file), "--dry-run", "--again")
+    assert (seen["chosen"], seen["sent"], seen["left"], seen["unmatched"]) == (8, 1, 7, 1)
+    file.write_text(line + line)
+    assert "line 2: a message that an earlier line mends" in refused("--lake", lake, "--from", file)
     file.write_text('{"topic": "t"}\n')
-    wrong = CliRunner().invoke(
-        app, ["replay-quarantine", "--lake", str(lake), "--from", str(file), "--dry-run"]
-    )
-    assert wrong.exit_code == 1
-    assert "line 1: not a line that --export wrote" in wrong.output
+    said = refused("--lake", lake, "--from", file)
+    assert "line 1: not a line that --export wrote" in said
 
 
 class Busy:

@@ -23,6 +23,25 @@ _MALFORMED: Final = (
     OverflowError,
 )
 
+_SIDES: Final[dict[object, Side]] = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
+
+Levels = list[tuple[Any, Any]]
+
+
+def aggressor(side: object) -> Side | None:
+    """Read the side of a trade; None where the venue tells another, as for an auction."""
+    return _SIDES.get(side)
+
+
+def parted(changes: Iterable[Sequence[Any]]) -> tuple[Levels, Levels] | None:
+    """Part changes (side, price, size) of a book by side; None where one is of neither."""
+    sides: dict[object, Levels] = {"buy": [], "sell": []}
+    for side, price, size in changes:
+        if side not in sides:
+            return None
+        sides[side].append((price, size))
+    return sides["buy"], sides["sell"]
+
 
 class Normaliser(ABC):
     """State of one connection to a venue.
@@ -156,7 +175,7 @@ class Normaliser(ABC):
         event_time_us: int,
         price: float,
         quantity: float,
-        side: Side,
+        side: Side | None,
         received_time_us: int,
         *,
         trade_id: object = None,

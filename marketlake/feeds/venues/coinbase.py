@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from marketlake.contracts.events import Event, Side
-from marketlake.feeds.venues.base import Normaliser
+from marketlake.feeds.venues.base import Normaliser, parted
 from marketlake.feeds.venues.clock import us_of_iso
 
 _AGGRESSOR: Final[dict[str, Side]] = {"buy": "sell", "sell": "buy"}
@@ -64,10 +64,10 @@ class CoinbaseNormaliser(Normaliser):
             book = self._load_book(instrument, message["bids"], message["asks"])
             time_us = self._local_time(received_time_us)
             return self._book_event(book, instrument, time_us, received_time_us)
-        changes = message["changes"]
-        bids = [(price, size) for side, price, size in changes if side == "buy"]
-        asks = [(price, size) for side, price, size in changes if side == "sell"]
-        changed = self._change_book(instrument, bids, asks)
+        sides = parted(message["changes"])
+        if sides is None:
+            return self._gap(instrument, "malformed")
+        changed = self._change_book(instrument, *sides)
         if changed is None:
             return []
         return self._book_event(changed, instrument, us_of_iso(message["time"]), received_time_us)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from marketlake.contracts.events import Event
-from marketlake.feeds.venues.base import Normaliser
+from marketlake.feeds.venues.base import Normaliser, aggressor
 from marketlake.feeds.venues.clock import us_of_ms
 
 
@@ -59,7 +59,7 @@ class DeribitNormaliser(Normaliser):
                         us_of_ms(row["timestamp"]),
                         float(row["price"]),
                         float(row["amount"]),
-                        "buy" if row["direction"] == "buy" else "sell",
+                        aggressor(row["direction"]),
                         received_time_us,
                         trade_id=row["trade_id"],
                         sequence=row["trade_seq"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from marketlake.contracts.events import Event, Trade
-from marketlake.feeds.venues.base import Normaliser
+from marketlake.feeds.venues.base import Normaliser, aggressor, parted
 from marketlake.feeds.venues.clock import us_of_ms
 from marketlake.feeds.venues.symbols import longest_first, split_symbol
 
@@ -43,17 +43,18 @@ class GeminiNormaliser(Normaliser):
     def _level2(
         self, instrument: str, message: dict[str, Any], received_time_us: int
     ) -> list[Event]:
-        bids = [(price, size) for side, price, size in message["changes"] if side == "buy"]
-        asks = [(price, size) for side, price, size in message["changes"] if side == "sell"]
+        sides = parted(message["changes"])
+        if sides is None:
+            return self._gap(instrument, "malformed")
         events: list[Event] = []
         if "trades" in message:
-            book = self._load_book(instrument, bids, asks)
+            book = self._load_book(instrument, *sides)
             events += sorted(
                 (self._print(instrument, row, received_time_us) for row in message["trades"]),
                 key=lambda trade: (trade.event_time_us, trade.sequence or 0),
             )
         else:
-            changed = self._change_book(instrument, bids, asks)
+            changed = self._change_book(instrument, *sides)
             if changed is None:
                 return []
             book = changed
@@ -66,7 +67,7 @@ class GeminiNormaliser(Normaliser):
             us_of_ms(row["timestamp"]),
             float(row["price"]),
             float(row["quantity"]),
-            "buy" if row["side"] == "buy" else "sell",
+            aggressor(row["side"]),
             received_time_us,
             trade_id=row["event_id"],
             sequence=row["event_id"],

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from zlib import crc32
 
 from marketlake.contracts.events import Event
-from marketlake.feeds.venues.base import Normaliser
+from marketlake.feeds.venues.base import Normaliser, aggressor
 from marketlake.feeds.venues.clock import us_of_seconds
 from marketlake.feeds.venues.order_book import OrderBook
 
@@ -87,7 +87,7 @@ class KrakenNormaliser(Normaliser):
                 us_of_seconds(time),
                 float(price),
                 float(volume),
-                "buy" if side == "b" else "sell",
+                aggressor(side),
                 received_time_us,
             )
             for price, volume, time, side, *_ in rows

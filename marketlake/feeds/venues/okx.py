@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from marketlake.contracts.events import Bar, Event
-from marketlake.feeds.venues.base import Normaliser
+from marketlake.feeds.venues.base import Normaliser, aggressor
 from marketlake.feeds.venues.clock import us_of_ms
 
 _CANDLES: Final = {
@@ -85,7 +85,7 @@ class OkxNormaliser(Normaliser):
                 us_of_ms(row["ts"]),
                 float(row["px"]),
                 float(row["sz"]),
-                "buy" if row["side"] == "buy" else "sell",
+                aggressor(row["side"]),
                 received,
                 trade_id=row["tradeId"],
                 sequence=int(row["tradeId"]),

@@ -196,6 +196,14 @@ def test_coinbase():
     assert no_size == []
     assert quote == Quote("coinbase", "SKL-BTC", 1_000_000, 1, 3, 2, 4, 9, RECEIVED)
     assert normaliser.skipped == {"quote_without_size": 1}
+    # A change of no side that is known is a lost change: the book is not told any more.
+    lost, after = feed(
+        normaliser,
+        {"type": "l2update", "changes": [["offer", "3", "0"], ["buy", "2", "1"]]} | product | time,
+        {"type": "l2update", "changes": [["buy", "2", "1"]]} | product | time,
+    )
+    assert lost == after == []
+    assert normaliser.skipped == {"quote_without_size": 1, "malformed": 1, "before_snapshot": 1}
 
 
 # ---- Deribit -------------------------------------------------------------------------------
@@ -263,6 +271,11 @@ def test_gemini():
     assert (change.bids, change.asks) == ([(2, 9)], [(3, 6)])
     assert trade == Trade("gemini", "SHIB-USD", 9_000, 2, 3, "9", "sell", 9, RECEIVED)
     assert normaliser.skipped == {"before_snapshot": 1, "heartbeat": 1}
+    # A trade of neither side is a trade all the same; a change of neither side is a lost change.
+    [auction], lost = feed(normaliser, sale(10, "auction"), levels(["", "2", "0"]))
+    assert (auction.trade_id, auction.side) == ("10", None)
+    assert lost == []
+    assert normaliser.skipped == {"before_snapshot": 1, "heartbeat": 1, "malformed": 1}
 
 
 # ---- Kraken --------------------------------------------------------------------------------
