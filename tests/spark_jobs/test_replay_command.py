@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from marketlake.kinesis.client import KinesisAccess
 from marketlake.local.broker import EmbeddedBroker
-from spark_jobs.replay_command import replay_command
+from spark_jobs.cli import app
 from tests.kinesis_servers import records_of
 
 
 def run(*arguments: str | Path) -> Any:
-    app = typer.Typer()
-    app.command("replay")(replay_command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, ["replay", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -97,6 +94,7 @@ def test_help_lists_every_option() -> None:
     assert result.exit_code == 0
     for option in ("--to", "--speed", "--resume", "--restart", "--journal", "--json"):
         assert option in result.stdout
+    assert "kinesis:REGION[/PREFIX]" in result.stdout
 
 
 def test_replay_publishes_to_kinesis(

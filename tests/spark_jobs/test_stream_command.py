@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from spark_jobs.stream_command import stream_command
+from spark_jobs.cli import app
 from tests.kinesis_servers import moto_that_looks_who_asks
 
 
 def run(*arguments: str | Path) -> Any:
-    app = typer.Typer()
-    app.command("stream")(stream_command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, ["stream", *map(str, arguments)])
 
 
 def told(tmp_path: Path, source: str) -> str:

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from confluent_kafka import Consumer
 from typer.testing import CliRunner
 
 from marketlake.contracts.events import TOPICS, topic_of
 from marketlake.local.broker import EmbeddedBroker
-from spark_jobs.feed_command import feed_command
+from spark_jobs.cli import app
 from streaming.stages.decode import decode
 from streaming.stages.validate import TimeBounds, validate
 
@@ -65,9 +64,7 @@ def settings_file(folder: Path, server: LocalVenues, **feed: Any) -> Path:
 
 
 def run(*arguments: str | Path) -> Any:
-    app = typer.Typer()
-    app.command("feed")(feed_command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, ["feed", *map(str, arguments)])
 
 
 def read_all(bootstrap: str, prefix: str) -> list[tuple[str, bytes, bytes]]:
