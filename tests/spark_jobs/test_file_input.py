@@ -1,19 +1,14 @@
-"""The daily job from plain Parquet and CSV: the same numbers as the stream, and what it refuses."""
+"""The daily job from plain Parquet and CSV: the same numbers as the stream, day by day."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import typer
 from pyspark.sql import SparkSession
-from typer.testing import CliRunner
 
 from marketlake.contracts.tables import STREAM_TABLES
 from marketlake.feeds.simulator.config import SimulationConfig
@@ -23,40 +18,26 @@ from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import IndicatorSettings
-from spark_jobs.batch_process import process_command
 from spark_jobs.financial_data_processor import process_day
 from spark_jobs.reconcile_command import reconcile_command
 from streaming.stages.indicators import table_of
+from tests.spark_jobs.file_days import (
+    AFTER,
+    BAR,
+    BARS,
+    BEFORE,
+    MIDNIGHT_US,
+    NOON_US,
+    day_of,
+    process,
+    processed,
+    rows,
+)
 from tests.streaming.lakes import fill, publish
 
-BEFORE, AFTER = date(2025, 1, 15), date(2025, 1, 16)
-MIDNIGHT_US = 1_736_985_600_000_000
-"""2025-01-16 00:00 UTC."""
 GOLD = ("gold.bars", "gold.indicators", "gold.microstructure", "gold.anomalies", "gold.spreads")
 SILVER = ("silver.trades", "silver.bars")
 SUMMARY = "gold.market_summary"
-
-
-def process(*arguments: object, job: Any = process_command) -> Any:
-    app = typer.Typer()
-    app.command()(job)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def processed(lake: Path, day: date, source: Path, *options: str) -> dict[str, Any]:
-    arguments = ("--lake", lake, "--date", day, "--input", source, "--json", *options)
-    result = process(*arguments)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def rows(lake: Path, table: str, day: date) -> list[tuple[Any, ...]]:
-    query = f"SELECT * FROM {table} WHERE date = '{day}' ORDER BY ALL"
-    return open_lake(str(lake)).sql(query).fetchall()
-
-
-def day_of(lake: Path, day: date, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
-    return {table: rows(lake, table, day) for table in tables}
 
 
 @pytest.fixture(scope="module")
@@ -177,20 +158,6 @@ def test_what_the_stream_wrote_is_replaced_only_when_asked(
     assert len(rows(lake, "gold.bars", BEFORE)) > len(before["gold.bars"])
 
 
-MINUTE_US = 60_000_000
-NOON_US = MIDNIGHT_US + 720 * MINUTE_US
-BAR = "kraken,BTC-USD,1m,{},{},{},{},{},{},{}"
-BARS = "\n".join(
-    [
-        "venue,instrument,interval,open_time,open,high,low,close,volume,trade_count",
-        # Out of order, in three spellings of time.
-        BAR.format("2025-01-16T12:02:00Z", 110, 112, 98, 99, 2.5, 4),
-        BAR.format("2025-01-16 12:00:00", 100, 101, 99, 100, 1, 2),
-        BAR.format(NOON_US + MINUTE_US, 100, 120, 100, 110, 0.5, 3),
-    ]
-)
-
-
 @pytest.mark.spark
 def test_the_summary_of_three_bars(spark: SparkSession, tmp_path: Path):
     (tmp_path / "bars.csv").write_text(BARS)
@@ -257,88 +224,6 @@ def test_a_bad_row_is_in_quarantine_with_its_text(spark: SparkSession, tmp_path:
     assert {value.get("event_time_us") for value in values} == {noon, "12:30:00", "2025-02-30"}
     assert {row[1:3] + row[5:] for row in refused} == {("file", "file.trades", AFTER)}
     assert len({row[3:5] for row in refused}) == len(refused)
-
-
-@pytest.mark.spark
-@pytest.mark.parametrize(
-    ("day", "lines", "message"),
-    [
-        ("2025-01-17", BARS, "has no row of 2025-01-17: it holds 2025-01-16 to 2025-01-16"),
-        ("2025-01-16", BARS.splitlines()[0], "it holds no row at all"),
-        (
-            "2025-01-16",
-            BARS.replace(",1m,", ",7m,"),
-            "none of the 3 rows of 2025-01-16 passes validation (invalid_field 3)",
-        ),
-    ],
-)
-def test_a_day_without_rows_is_refused(
-    spark: SparkSession, tmp_path: Path, day: str, lines: str, message: str
-):
-    (tmp_path / "bars.csv").write_text(lines)
-    lake = tmp_path / "lake"
-    result = process("--lake", lake, "--date", day, "--input", tmp_path / "bars.csv")
-    assert result.exit_code == 1
-    assert message in result.stderr
-    assert "nothing was written" in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert not rows(lake, "silver.quarantine", AFTER)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("none.csv", None, "does not exist; name a Parquet or CSV file, or a folder"),
-        ("t.txt", b"x", "holds no file named .parquet, .csv or .csv.gz"),
-        ("t.parquet", b"PAR1", "t.parquet is no Parquet file: "),
-        ("t.csv", b"\xff\xfe\x00", "t.csv is no CSV file in UTF-8: "),
-        ("t.csv.gz", b"venue", "t.csv.gz is no CSV file in UTF-8: "),
-        ("t.csv", b"", "t.csv has columns of neither trades nor bars (no column)"),
-        (
-            "t.csv",
-            b"venue,instrument,event_time,price",
-            "t.csv lacks column quantity; trades have venue, instrument, price, quantity and event",
-        ),
-        (
-            "t.csv.gz",
-            gzip.compress(b"venue,instrument,open,high,low,close,volume"),
-            "t.csv.gz lacks column interval, event_time_us or event_time or open_time; bars have",
-        ),
-        ("t.csv", b"venue,price,close", "columns of trades as well as bars (venue, price, close)"),
-        ("t.csv", b"venue,Price,price", "t.csv has column price twice"),
-    ],
-)
-def test_what_cannot_be_read_is_told_in_one_line(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    result = process("--lake", tmp_path / "lake", "--date", AFTER, "--input", tmp_path / name)
-    assert result.exit_code == 1
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert not (tmp_path / "lake").exists()
-
-
-def test_other_arguments_that_cannot_be_followed(tmp_path: Path):
-    cases = {
-        ("--date", "2025-1-6"): "is no date",
-        ("--date", "2025-01-06", "--input", "gs://bucket/x"): "gs://bucket/x is no place known",
-        ("--date", "2025-01-06", "--export", "gs://bucket/x"): "gs://bucket/x is no place known",
-        ("--date", "2025-01-06"): "no lake at",
-    }
-    for options, message in cases.items():
-        result = process("--lake", tmp_path / "lake", *options)
-        assert result.exit_code == 1
-        assert message in result.stderr
-        assert result.stderr.count("\n") == 1
-
-
-def test_a_delta_table_is_no_plain_folder(tmp_path: Path):
-    (tmp_path / "table" / "_delta_log").mkdir(parents=True)
-    result = process("--lake", tmp_path, "--date", AFTER, "--input", tmp_path / "table")
-    assert result.exit_code == 1
-    assert "is a Delta table" in result.stderr
 
 
 def reconciled(lake: Path, *options: str, code: int = 0) -> str:

@@ -1,16 +1,8 @@
 """Frames of Binance, written by hand, with the sequence rules of its documentation."""
 
-import json
-
 from marketlake.contracts.events import Bar, Book, Quote, Trade
 from marketlake.feeds.venues.binance import BinanceNormaliser
-
-RECEIVED = 1_700_000_000_000_000
-
-
-def feed(normaliser, *frames):
-    """Pass frames on, one list of events a frame."""
-    return [normaliser.frame(json.dumps(frame), RECEIVED) for frame in frames]
+from tests.marketlake.feeds.framing import RECEIVED, feed
 
 
 def depth(first, last, bids=(), asks=(), previous=None, symbol="BTCUSDT"):
