@@ -24,7 +24,7 @@ from moto.core.utils import utcnow
 from moto.emr.models import Cluster, Step
 from moto.server import main as moto_server
 
-from tests.infrastructure import aws_emulator
+from tests.infrastructure import aws_emulator, emulated_emr
 
 _NAME = "tests.marketlake.emr.emr_with_processes"
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED"}
@@ -95,7 +95,7 @@ def main() -> None:
     """Run the server, or a step."""
     if sys.argv[1:2] == ["--step"]:
         sys.exit(run_step(sys.argv[2], sys.argv[3:]))
-    aws_emulator._advance = advance
+    emulated_emr._advance = advance
     aws_emulator.register()
     moto_server()
 
