@@ -38,11 +38,17 @@ _COMPARED: Final = """
 """
 
 
-def problems(lake: Path, workload: Workload) -> list[str]:
-    """Give every figure that is not as it must be; none is the good case."""
+def problems(lake: Path, workload: Workload, source: str = "kafka") -> list[str]:
+    """Give every figure that is not as it must be; none is the good case.
+
+    Parameters
+    ----------
+    source : str
+        Where the messages came from, as bronze names it.
+    """
     lines = []
     with open_lake(str(lake)) as sql:
-        for table in ("bronze.events WHERE source = 'kafka'", "silver.trades"):
+        for table in (f"bronze.events WHERE source = '{source}'", "silver.trades"):
             rows = _one(sql, f"SELECT count(*) FROM {table}")
             if rows != workload.rows:
                 lines.append(f"{table}: {rows} rows, not {workload.rows}")
