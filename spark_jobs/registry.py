@@ -63,6 +63,11 @@ COMMANDS: Final[dict[str, Job]] = {
         "reconcile_command",
         "Recompute the lake from bronze; exit 1 and show the first difference of each table.",
     ),
+    "rebuild": Job(
+        "spark_jobs.rebuild_command",
+        "rebuild_command",
+        "Make a lake anew from another's bronze; compare both, and switch only where they agree.",
+    ),
     "replay-quarantine": Job(
         "spark_jobs.quarantine_command",
         "replay_quarantine_command",

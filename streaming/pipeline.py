@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +30,7 @@ from streaming.stages.messages import (
     PlacedControl,
     end_of_minute_us,
 )
-from streaming.steps import Results, answers_of_controls, results_of
+from streaming.steps import Results, answers_of_controls, results_of, run_steps
 from streaming.succession import endings, joins
 
 PIPELINE: Final = STREAM
@@ -96,8 +97,13 @@ class Pipeline:
         """True while a batch is being taken."""
         return self._lock.locked()
 
-    def recover(self) -> None:
+    def recover(self, *, streams: bool = True) -> None:
         """Finish the last batch, should it have been decided but not committed everywhere.
+
+        Parameters
+        ----------
+        streams : bool
+            A Spark query goes on from here: its progress must be there.
 
         Raises
         ------
@@ -119,7 +125,8 @@ class Pipeline:
                 f"lake {self._lake} was filled from {self.last.source}, not from {self._source}: "
                 "choose another --lake, or the source it belongs to"
             )
-        if self.last.spark_batch >= 0 and not self.storage.list(f"{self.checkpoint}/offsets"):
+        gone = not self.storage.list(f"{self.checkpoint}/offsets")
+        if streams and self.last.spark_batch >= 0 and gone:
             raise LakeError(
                 f"{self.storage.path(self.checkpoint)} is gone but the lake holds batches that it "
                 "knew: restore it from a backup, or start on a new --lake"
@@ -199,11 +206,39 @@ class Pipeline:
             inputs |= positions_of(self.last)
         return inputs
 
+    def take_again(self, kind: str, upto: Manifest, rows: DataFrame) -> None:
+        """Take what batches of another lake took, as one batch.
+
+        Parameters
+        ----------
+        kind : str
+            As of a manifest; what changes lanes must be a batch of its own.
+        upto : Manifest
+            Last batch of the other lake that is contained.
+        rows : DataFrame
+            Its rows of bronze since this lake's last batch, lanes whole and in order.
+        """
+        with self._lock:
+            started, plan = time.monotonic(), self._plan()
+            # It is known by the time of the batch up to which it goes.
+            plan = replace(plan, ingest_time_us=upto.ingest_time_us, live=False, notes=True)
+            self._decide(plan, kind, upto.spark_batch, run_steps(rows, plan), started)
+
     def _run(self, kind: str, spark_batch: int, step_one: StepOne) -> Events:
         """Take a batch; give what must happen first where it cannot be decided."""
-        started = time.monotonic()
+        started, plan = time.monotonic(), self._plan()
+        answers = step_one(plan)
+        results: Results = results_of(answers, plan) if answers is not None else ([], [])
+        if not results[0]:
+            return []
+        shared = self._owners.shared(plan.inputs, results[0]) if kind == "messages" else []
+        if not shared:
+            self._decide(plan, kind, spark_batch, results, started)
+        return shared
+
+    def _plan(self) -> BatchPlan:
         sequence = self.last.sequence + 1 if self.last else 0
-        plan = BatchPlan(
+        return BatchPlan(
             lake=self._lake,
             sequence=sequence,
             label=f"{sequence:08d}",
@@ -215,13 +250,11 @@ class Pipeline:
             inputs=self._inputs(),
             state_files=state_chains(self.last),
         )
-        answers = step_one(plan)
-        results: Results = results_of(answers, plan) if answers is not None else ([], [])
-        if not results[0]:
-            return []
-        shared = self._owners.shared(plan.inputs, results[0]) if kind == "messages" else []
-        if shared:
-            return shared
+
+    def _decide(
+        self, plan: BatchPlan, kind: str, spark_batch: int, results: Results, started_s: float
+    ) -> None:
+        """Write the manifest of a batch, and commit it."""
         manifest = decide(plan, kind, spark_batch, self._source, self.last, results)
         self.crash_point("before manifest")
         self.check_lease()
@@ -231,8 +264,7 @@ class Pipeline:
         self.last = manifest
         self._owners.note(results[0])
         if self._listener is not None:
-            self._listener(manifest, time.monotonic() - started)
-        return []
+            self._listener(manifest, time.monotonic() - started_s)
 
     def _commit(self, manifest: Manifest) -> None:
         """Commit a decided batch to every table that lacks it, the state last."""

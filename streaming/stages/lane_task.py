@@ -138,9 +138,9 @@ class LaneTask:
         self._take_output(self.tables(partition), self.fold.control(event, partition))
 
     def note(self, partition: int, event: Control, offset: int, source_time_us: int) -> None:
-        """Write a control event to bronze; a replay found it there."""
+        """Write a control event to bronze, unless a replay found it in that very table."""
         tables = self.tables(partition)
-        if self._plan.live:
+        if self._plan.live or self._plan.notes:
             rows = pa.table(
                 {
                     "offset": pa.array([offset], pa.int64()),

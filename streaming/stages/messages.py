@@ -141,6 +141,8 @@ class BatchPlan:
         Chain of the state of each lane or merge bucket.
     live : bool
         True where resumption is decided here; a replay meets it in bronze.
+    notes : bool
+        True where a replay writes the control events that it meets to its own bronze.
     tables : frozenset of str or None
         Tables to write; None for all.
     date : str or None
@@ -160,6 +162,7 @@ class BatchPlan:
     inputs: dict[str, InputPosition] = field(default_factory=dict)
     state_files: dict[str, tuple[StateFile, ...]] = field(default_factory=dict)
     live: bool = True
+    notes: bool = False
     tables: frozenset[str] | None = None
     date: str | None = None
     ends_us: int | None = None
