@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,8 +15,10 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from marketlake.contracts.tables import STREAM_TABLES
+from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
+from marketlake.lake.runs import request_stop, running, withdraw_stop
 from marketlake.lake.storage import Storage
 from marketlake.lake.tally import Tally, tally
 from marketlake.settings.model import Settings, load_settings
@@ -26,6 +29,7 @@ from streaming.rebuilding import Rebuild
 from streaming.stages.indicators import table_of
 
 _MOST_MESSAGES: Final = 2_000_000
+_LOOK_S: Final = 0.5
 _SHOWN: Final = 20
 """Groups that are shown of a table; all are in the JSON."""
 
@@ -38,7 +42,7 @@ def rebuild_command(
         bool,
         typer.Option(
             "--switch",
-            help="The old stream is stopped: catch up, compare, and let a stream go on in the new.",
+            help="Let the old stream end, compare, and where both agree let one go on in the new.",
         ),
     ] = False,
     accept: Annotated[
@@ -51,6 +55,9 @@ def rebuild_command(
     most_messages: Annotated[
         int, typer.Option("--max-messages", min=1, help="Messages taken at once.")
     ] = _MOST_MESSAGES,
+    wait_s: Annotated[
+        int, typer.Option("--wait-s", min=0, help="How long the old stream may take to end.")
+    ] = 600,
     json_output: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = (
         False
     ),
@@ -60,17 +67,25 @@ def rebuild_command(
         settings = load_settings(config)
         accepted = _accepted(accept or [], settings)
         before, after = Storage(old, settings.s3), Storage(lake, settings.s3)
-        found = _rebuild(before, after, settings, most_messages, switch=switch, accepted=accepted)
+        work = Rebuild(before, after, settings, most_messages)
+        with lease(after, "stream"):
+            spark = job_session("marketlake rebuild", after)
+            work.catch_up(spark, _say)
+            found = None
+            if switch:
+                with _ended(before, wait_s):
+                    work.catch_up(spark, _say)
+                    found = _switch(work, settings, accepted)
     refused = [t.table for t in found or () if t.differences and t.table not in accepted]
     if json_output:
         tables = None if found is None else [asdict(t) for t in found]
         said = {"compared": tables, "refused": refused, "switched": switch and not refused}
         typer.echo(json.dumps(said))
     elif found is None:
-        typer.echo(f"{lake} has caught up; stop the stream on {old}, then --switch")
+        typer.echo(f"{lake} has caught up with {old}; --switch lets the stream move there")
     else:
         _print(found, accepted)
-        typer.echo(_verdict(lake, refused, switch=switch))
+        typer.echo(_verdict(old, lake, refused))
     if refused:
         raise typer.Exit(1)
 
@@ -83,35 +98,45 @@ def _accepted(names: Sequence[str], settings: Settings) -> frozenset[str]:
     return frozenset(names)
 
 
-def _rebuild(
-    old: Storage,
-    new: Storage,
-    settings: Settings,
-    most_messages: int,
-    *,
-    switch: bool,
-    accepted: frozenset[str],
-) -> list[Tally] | None:
-    """Catch up; where the old lake stands still, compare, and hand over; None where it does not."""
-    work = Rebuild(old, new, settings, most_messages)
-    with lease(new, "stream"), ExitStack() as still:
-        if switch:
-            # Nobody writes the old lake from here on.
-            still.enter_context(lease(old, "stream"))
-        spark = job_session("marketlake rebuild", new)
-        work.catch_up(spark, _say)
-        if not switch:
-            return None
-        work.require_complete()
-        found = compare(old, new, settings)
-        if all(not t.differences or t.table in accepted for t in found):
-            work.hand_over()
+@contextmanager
+def _ended(old: Storage, wait_s: int) -> Iterator[None]:
+    """Ask the stream of a lake to end, and see that none begins meanwhile."""
+    deadline, asked = time.monotonic() + wait_s, False
+    with ExitStack() as still:
+        while True:
+            try:
+                still.enter_context(lease(old, "stream"))
+                break
+            except LakeError:
+                run = running(old)
+                if run is None or time.monotonic() > deadline:
+                    if asked:
+                        withdraw_stop(old)
+                    raise
+                if not asked:
+                    _tell(f"asked run {run.id} of {run.host} on {old.uri} to end after its batch")
+                    request_stop(old, run, "marketlake rebuild")
+                    asked = True
+            time.sleep(_LOOK_S)
+        yield
+
+
+def _switch(work: Rebuild, settings: Settings, accepted: frozenset[str]) -> list[Tally]:
+    """Compare both lakes, and hand over where they agree."""
+    work.require_complete()
+    found = compare(work.old, work.new, settings)
+    if all(not t.differences or t.table in accepted for t in found):
+        work.hand_over()
     return found
 
 
 def _say(manifest: Manifest, seconds: float) -> None:
     read = manifest.counts["read"]["messages"]
-    typer.echo(f"{read:,} messages taken in {seconds:.1f} s", err=True)
+    _tell(f"{read:,} messages taken in {seconds:.1f} s")
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def compare(old: Storage, new: Storage, settings: Settings) -> list[Tally]:
@@ -138,10 +163,10 @@ def _print(found: Sequence[Tally], accepted: frozenset[str]) -> None:
     Console().print(shown)
 
 
-def _verdict(lake: str, refused: Sequence[str], *, switch: bool) -> str:
+def _verdict(old: str, lake: str, refused: Sequence[str]) -> str:
     if refused:
         return (
-            f"not switched: {', '.join(refused)} differ; mend the new code and rebuild into "
-            "another lake, or --accept what is meant. The old stream may go on"
+            f"not switched: {', '.join(refused)} differ; start the stream on {old} again, mend the "
+            "new code and rebuild into another lake, or --accept what is meant"
         )
-    return f"switched: marketlake stream --lake {lake} goes on there" if switch else "the same"
+    return f"switched: start the stream with --lake {lake}"

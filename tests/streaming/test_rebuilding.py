@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import lease
+from marketlake.lake.runs import running
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.rebuild_command import rebuild_command
@@ -93,7 +94,18 @@ def test_killed_and_run_again_it_gives_the_lake_that_the_stream_made_and_goes_on
         refused = rebuild(*lakes, "--switch")
         assert refused.exit_code == 1
         assert "writes lake" in refused.stderr
-    done = rebuild(*lakes, "--switch", "--json")
+    stream = Process(
+        *(MARKETLAKE, "stream", "--source", old, "--lake", before),
+        environment={"MARKETLAKE_STREAM__STOP_POLL_MS": "200"},
+    )
+    try:
+        while running(Storage(str(before))) is None:
+            assert stream.returncode is None, stream.err
+            time.sleep(0.1)
+        done = rebuild(*lakes, "--switch", "--json")
+        assert stream.wait(60) == 0, stream.err
+    finally:
+        stream.bury()
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     assert said["switched"]
