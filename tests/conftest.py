@@ -17,6 +17,7 @@ from spark_jobs.sessions import job_session
 from tests.kinesis_servers import kinesalite_server
 from tests.s3_servers import NO_AWS, S3Server
 from tests.s3_servers import moto as s3_moto
+from tests.s3_servers import versitygw as s3_versitygw
 
 # Before Spark starts: its workers have the environment of the JVM.
 os.environ |= NO_AWS
@@ -71,9 +72,26 @@ def s3_server() -> Iterator[S3Server]:
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """A new bucket, which the AWS tools find by the environment."""
-    for name, value in s3_server.environment.items():
+    return _bucket_of(s3_server, monkeypatch)
+
+
+def _bucket_of(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    return s3_server.new_bucket()
+    return server.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Another S3 server for the session; what needs it is skipped where it is not installed."""
+    with s3_versitygw(tmp_path_factory.mktemp("versitygw")) as running:
+        yield running
+
+
+@pytest.fixture
+def versitygw_bucket(versitygw: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same there."""
+    return _bucket_of(versitygw, monkeypatch)
 
 
 @pytest.fixture(scope="session")

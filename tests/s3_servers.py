@@ -1,12 +1,14 @@
-"""S3 servers for tests: moto, a bucket that no other test has, and a proxy that makes S3 fail.
+"""S3 servers for tests: moto, versitygw, buckets of one's own, and a proxy that makes S3 fail.
 
-Each server is a process of its own: delta-rs holds Python's lock while it asks for a list, and
+moto imitates AWS; versitygw is a server that people run, keeps objects on a disk and checks every
+signature. Each is a process of its own: delta-rs holds Python's lock while it asks for a list, and
 would wait for ever for a server in its own process.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import pytest
 
+from marketlake.settings import environment
+
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 REGION = "us-east-1"
 NO_AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -82,6 +88,37 @@ def moto() -> Iterator[S3Server]:
     # It judges no rights until it is told to.
     with _running(command, port, {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000000"}):
         yield S3Server(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def versitygw(folder: Path) -> Iterator[S3Server]:
+    """Run versitygw over a folder; skip what needs it where it is not installed."""
+    port, program = _free_port(), _versitygw()
+    objects, metadata = (folder / name for name in ("objects", "metadata"))
+    for place in (objects, metadata):
+        place.mkdir(parents=True)
+    server = S3Server(f"http://127.0.0.1:{port}")
+    credentials = {
+        f"ROOT_{name}": server.environment[f"AWS_{long}"]
+        for name, long in (
+            ("ACCESS_KEY", "ACCESS_KEY_ID"),
+            ("SECRET_KEY", "SECRET_ACCESS_KEY"),
+        )
+    }
+    command = [program, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet"]
+    # Not every disk keeps attributes of files.
+    command += ["posix", "--sidecar", str(metadata), str(objects)]
+    with _running(command, port, credentials):
+        yield server
+
+
+def _versitygw() -> str:
+    folder = environment.cache_dir() / "go"
+    found = shutil.which("versitygw") or shutil.which("versitygw", path=str(folder))
+    if found is None:
+        # Minutes of compiling are not for a test to begin.
+        pytest.skip(f"no versitygw: GOBIN={folder} go install {VERSITYGW}")
+    return found
 
 
 @contextmanager

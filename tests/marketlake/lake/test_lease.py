@@ -37,13 +37,17 @@ with lease(Storage(sys.argv[1], S3Settings(lease_s=int(sys.argv[2]))), "stream")
 
 @pytest.fixture
 def on_s3(s3_bucket: str) -> Storage:
-    return Storage(f"s3a://{s3_bucket}/lake", S3Settings(lease_s=LEASE_S))
+    return lake_in(s3_bucket)
 
 
-@pytest.fixture(params=["local", "s3"])
+def lake_in(bucket: str) -> Storage:
+    return Storage(f"s3a://{bucket}/lake", S3Settings(lease_s=LEASE_S))
+
+
+@pytest.fixture(params=["local", "s3_bucket", "versitygw_bucket"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "s3":
-        return request.getfixturevalue("on_s3")
+    if request.param != "local":
+        return lake_in(request.getfixturevalue(request.param))
     return Storage(str(tmp_path / "lake"))
 
 

@@ -22,9 +22,9 @@ START = datetime(2025, 1, 15, 14, tzinfo=UTC)
 COMMITS = 7
 
 
-@pytest.fixture
-def storage(s3_bucket: str) -> Storage:
-    return Storage(f"s3a://{s3_bucket}/a/lake")
+@pytest.fixture(params=["s3_bucket", "versitygw_bucket"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    return Storage(f"s3a://{request.getfixturevalue(request.param)}/a/lake")
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ def local(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
-@pytest.fixture(params=["local", "s3", "s3 without a prefix"])
+@pytest.fixture(params=["local", "s3_bucket", "s3_bucket without a prefix", "versitygw_bucket"])
 def storage(request: pytest.FixtureRequest) -> Storage:
     if request.param == "local":
         return request.getfixturevalue("local")
-    bucket = request.getfixturevalue("s3_bucket")
-    return Storage(f"s3a://{bucket}" if "without" in request.param else f"s3a://{bucket}/a/lake")
+    name, _, bare = request.param.partition(" ")
+    bucket = request.getfixturevalue(name)
+    return Storage(f"s3a://{bucket}" if bare else f"s3a://{bucket}/a/lake")
 
 
 def files(storage: Storage) -> list[str]:
