@@ -37,6 +37,8 @@ PIPELINE: Final = STREAM
 APPLICATION: Final = "marketlake-stream"
 COMMIT_ORDER: Final = (*(t.path for t in STREAM_TABLES), INDICATORS_PATH, STATE_FOLDS.path)
 """The tables that a batch is committed to; the state comes last, after all others."""
+REBUILD_MARK: Final = "_marketlake/rebuild.json"
+"""Stands in a lake for as long as it is made from another's bronze: no stream may begin there."""
 _COMMITS_AT_ONCE: Final = 8
 
 BatchListener = Callable[[Manifest, float], None]
@@ -108,8 +110,13 @@ class Pipeline:
         Raises
         ------
         LakeError
-            If the lake was filled from another source.
+            If the lake was filled from another source, or is not whole.
         """
+        if streams and self.storage.exists(REBUILD_MARK):
+            raise LakeError(
+                f"lake {self._lake} is being made from another: marketlake rebuild --switch ends "
+                "that, or choose another --lake"
+            )
         self.last = self._manifests.last()
         if self.last is None:
             if self.storage.exists(f"{self.checkpoint}/commits/0"):
@@ -125,8 +132,8 @@ class Pipeline:
                 f"lake {self._lake} was filled from {self.last.source}, not from {self._source}: "
                 "choose another --lake, or the source it belongs to"
             )
-        gone = not self.storage.list(f"{self.checkpoint}/offsets")
-        if streams and self.last.spark_batch >= 0 and gone:
+        known = not streams or self.storage.list(f"{self.checkpoint}/offsets")
+        if self.last.spark_batch >= 0 and not known:
             raise LakeError(
                 f"{self.storage.path(self.checkpoint)} is gone but the lake holds batches that it "
                 "knew: restore it from a backup, or start on a new --lake"

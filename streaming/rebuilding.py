@@ -21,12 +21,10 @@ from marketlake.lake.errors import LakeError
 from marketlake.lake.manifests import Manifest, Manifests
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
-from streaming.pipeline import APPLICATION, PIPELINE, BatchListener, Pipeline
+from streaming.pipeline import APPLICATION, PIPELINE, REBUILD_MARK, BatchListener, Pipeline
 from streaming.recompute import bronze_rows
 from streaming.stages.messages import InputPosition
 
-_MARK: Final = "_marketlake/rebuild.json"
-"""Stands in a lake for as long as it is rebuilt: what it is rebuilt from."""
 _PROGRESS: Final = f"_marketlake/{PIPELINE}"
 _COPIED: Final = (f"{_PROGRESS}/kinesis", f"{_PROGRESS}/checkpoint")
 
@@ -69,15 +67,15 @@ class Rebuild:
         self._require_ours()
 
     def _require_ours(self) -> None:
-        mark = self.new.path(_MARK)
-        if not self.new.exists(_MARK):
+        mark = self.new.path(REBUILD_MARK)
+        if not self.new.exists(REBUILD_MARK):
             if self._to.sequences():
                 raise LakeError(
                     f"lake {self.new.uri} is not being rebuilt (there is no {mark}): it was "
                     "switched to, or is another; name a new --lake"
                 )
             return
-        source = msgspec.json.decode(self.new.read(_MARK), type=_Mark).lake
+        source = msgspec.json.decode(self.new.read(REBUILD_MARK), type=_Mark).lake
         if source != self.old.uri:
             raise LakeError(
                 f"lake {self.new.uri} is being rebuilt from {source}, not from {self.old.uri}; "
@@ -115,8 +113,8 @@ class Rebuild:
         """
         upto = self.committed()
         first = self._from.read(self._from.sequences()[0])
-        if not self.new.exists(_MARK):
-            self.new.write_new(_MARK, msgspec.json.encode(_Mark(self.old.uri)))
+        if not self.new.exists(REBUILD_MARK):
+            self.new.write_new(REBUILD_MARK, msgspec.json.encode(_Mark(self.old.uri)))
         inputs = {n: InputPosition(i.topic, i.partition) for n, i in first.inputs.items()}
         pipeline = Pipeline(spark, self.new.uri, self._settings, upto.source, inputs, listener)
         pipeline.recover(streams=False)
@@ -191,7 +189,7 @@ class Rebuild:
             files = sorted((f.path for f in self.old.walk(folder)), key=_age)
             for path in files:
                 self.new.write(path, self.old.read(path))
-        self.new.delete([_MARK])
+        self.new.delete([REBUILD_MARK])
 
 
 def _kind(part: list[Manifest]) -> str:

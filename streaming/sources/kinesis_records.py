@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,6 +34,10 @@ SOURCE: Final = "kinesis"
 
 _CALL_RECORDS: Final = 10_000
 """Most that GetRecords gives at once."""
+_MARGIN: Final = 1.05
+"""So that a batch does not end just short of its bound, and need a call for the rest."""
+_held: Final[dict[ShardName, float]] = {}
+"""Rows that a record held on average when this process last read its shard."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,19 @@ class Bounds:
 
 @dataclass
 class Taken:
-    """Records that were read of a shard, those inside aggregated ones each by itself."""
+    """Records that were read of a shard, those inside aggregated ones each by itself.
+
+    Attributes
+    ----------
+    records, size_bytes : int
+        Of Kinesis, as they came: an aggregated one is one.
+    """
 
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
     arrived_us: list[int] = field(default_factory=list)
     sequence_numbers: list[str] = field(default_factory=list)
+    records: int = 0
     size_bytes: int = 0
     after: str = ""
     arrived_ms: int = 0
@@ -75,6 +87,7 @@ class Taken:
             self.values.append(data)
             self.arrived_us.append(arrived_us)
             self.sequence_numbers.append(self.after)
+        self.records += 1
         self.size_bytes += len(record["Data"])
 
     def rows(self, name: ShardName, first_offset: int) -> pa.RecordBatch:
@@ -99,7 +112,7 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
     taken, hashes = Taken(), position.hash_range
     until_s = time.monotonic() + bounds.read_ms / 1e3
     while True:
-        limit = max(1, min(_CALL_RECORDS, bounds.records - len(taken)))
+        limit = _to_ask_for(cursor.name, taken, bounds)
         answer = cursor.take(limit)
         left = len(answer.records)
         for record in answer.records:
@@ -107,6 +120,8 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
             left -= 1
             if len(taken) >= bounds.records or taken.size_bytes >= bounds.size_bytes:
                 break
+        if taken.records:
+            _held[cursor.name] = max(1.0, len(taken) / taken.records)
         at_end = not left and (answer.closed or _at_tip(answer, limit, position))
         full = len(taken) >= bounds.records or taken.size_bytes >= bounds.size_bytes
         # With nothing read the position would stay where it is, so that a stretch of a shard
@@ -122,6 +137,18 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
         closed=at_end and answer.closed,
     )
     return taken, end
+
+
+def _to_ask_for(name: ShardName, taken: Taken, bounds: Bounds) -> int:
+    """Tell how many records of Kinesis hold what is still wanted, and a few more.
+
+    What a call gives beyond the bounds is read again by the next batch, out of the 2 MB/s that a
+    shard gives; aggregated records hold many rows each.
+    """
+    wanted = bounds.records - len(taken)
+    if name in _held:
+        wanted = min(wanted, math.ceil(_MARGIN * wanted / _held[name]))
+    return max(1, min(_CALL_RECORDS, wanted))
 
 
 def _at_tip(answer: Answer, limit: int, position: ShardPosition) -> bool:

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketlake.kinesis.aggregation import aggregate
+from streaming.sources.kinesis_cursor import Answer, ShardCursor
 from streaming.sources.kinesis_data_source import KinesisStreamReader
 from tests.kinesis_faults import Faults, FaultyKinesis
 from tests.kinesis_servers import access_to
@@ -154,6 +156,30 @@ def test_a_backlog_is_read_in_even_batches(moto: str, tmp_path):
     over_all = driver_of(moto, stream, tmp_path, Random(1), max_records=100)
     over_all.drain()
     assert number_of_records(over_all)[:2] == [100, 100]
+
+
+def test_of_aggregated_records_no_more_are_asked_for_than_a_batch_takes(
+    moto: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    stream, client = stream_of(moto), access_to(moto).client()
+    for first in range(0, 3_000, 10):
+        data = aggregate("K1", [str(n).encode() for n in range(first, first + 10)])
+        client.put_record(StreamName=stream, PartitionKey="K1", Data=data)
+    got: list[int] = []
+    take = ShardCursor.take
+
+    def counted(cursor: ShardCursor, limit: int) -> Answer:
+        answer = take(cursor, limit)
+        got.append(len(answer.records))
+        return answer
+
+    monkeypatch.setattr(ShardCursor, "take", counted)
+    driver = driver_of(moto, stream, tmp_path, Random(1), max_records_per_shard=300)
+    driver.drain()
+    assert [int(row["value"]) for row in driver.rows()] == list(range(3_000))
+    assert number_of_records(driver) == [300] * 10
+    # What records hold is learnt from the first call, which may get all of them.
+    assert sum(got[1:]) <= 1.1 * 270
 
 
 def test_time_bounds_a_read_too(moto: str, tmp_path):
