@@ -181,14 +181,12 @@ class Rebuild:
     def hand_over(self) -> None:
         """Give the new lake the progress of the old one's query: a stream can go on there.
 
-        Killed half-way, it is done again: newest first, so that a query that finds a part of it
-        misses what is before, and does not begin.
+        Killed half-way, it is done again: until the mark is gone no stream begins there.
         """
         self.require_complete()
         for folder in _COPIED:
-            files = sorted((f.path for f in self.old.walk(folder)), key=_age)
-            for path in files:
-                self.new.write(path, self.old.read(path))
+            for file in self.old.walk(folder):
+                self.new.write(file.path, self.old.read(file.path))
         self.new.delete([REBUILD_MARK])
 
 
@@ -205,9 +203,3 @@ def _cuts(before: Manifest, manifest: Manifest) -> bool:
     """
     lanes = any(i.lane for m in (before, manifest) for i in m.inputs.values())
     return lanes or "lanes" in {before.kind, manifest.kind}
-
-
-def _age(path: str) -> tuple[int, str]:
-    """Order the files of a log, which have numbers for names, from the newest to the oldest."""
-    name = path.rpartition("/")[2]
-    return (-int(name) if name.isdigit() else 1, path)
