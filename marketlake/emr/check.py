@@ -7,10 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from marketlake.emr.aws import told
+from marketlake.emr.certificates import of_cluster
+from marketlake.emr.cluster import describe
 from marketlake.emr.configurations import cluster_configurations
 from marketlake.emr.deployment import Deployment, checkout_root
 from marketlake.emr.errors import EmrError
@@ -60,6 +63,7 @@ def check_cluster(deployment: Deployment) -> list[Finding]:
     checks: list[tuple[str, Callable[[], str | None]]] = [
         ("cluster takes steps", lambda: _state(deployment)),
         ("no alarm rings", lambda: _alarms(deployment)),
+        ("certificates of the nodes", lambda: _certificates(deployment)),
         ("a step, read back", lambda: _probe(deployment)),
     ]
     return _checked(checks, deployment.report)
@@ -143,6 +147,16 @@ def _alarms(deployment: Deployment) -> None:
         ringing = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
     if ringing:
         raise EmrError(f"{', '.join(ringing)}: see its part of docs/operations.md")
+
+
+def _certificates(deployment: Deployment) -> str | None:
+    cluster = describe(deployment.aws, deployment.required("cluster", "cluster_id"))
+    found = of_cluster(deployment.aws, cluster)
+    if found is None:
+        return "EMR does not encrypt between nodes"
+    if found.days_left(datetime.now(UTC)) < deployment.settings.certificate_warn_days:
+        raise EmrError(f"they end on {found.ends:%Y-%m-%d}: deploy --replace-cluster before")
+    return None
 
 
 def _probe(deployment: Deployment) -> str | None:

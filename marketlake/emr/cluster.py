@@ -37,6 +37,7 @@ class Cluster:
     created: datetime | None
     ready: datetime | None
     public_dns: str
+    security_configuration: str
     tags: dict[str, str]
 
     @property
@@ -65,6 +66,7 @@ def _cluster(answer: dict[str, Any]) -> Cluster:
         created=timeline.get("CreationDateTime"),
         ready=timeline.get("ReadyDateTime"),
         public_dns=answer.get("MasterPublicDnsName", ""),
+        security_configuration=answer.get("SecurityConfiguration", ""),
         tags={tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])},
     )
 

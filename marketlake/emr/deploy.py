@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from marketlake.emr.adoption import take_over
 from marketlake.emr.artifacts import Store, sha256_of
+from marketlake.emr.certificates import for_nodes, remove_former, require_openssl
 from marketlake.emr.cluster import Cluster, wait_until_ready
 from marketlake.emr.configurations import as_json, cluster_configurations
 from marketlake.emr.deployment import Deployment, Root
@@ -90,8 +91,10 @@ def deploy(deployment: Deployment, asked: Asked) -> None:
         _step(deployment, 4)
         changed = _apply(deployment, lock, "data", data, asked)
         release = _publish(deployment, data.terraform.outputs(), asked)
-        cluster.set_variables(_cluster_variables(deployment, data, release, asked))
+        variables = _cluster_variables(deployment, data, release, asked)
+        cluster.set_variables(variables)
         changed += _apply(deployment, lock, "cluster", cluster, asked)
+        remove_former(deployment, variables["certificates_archive"])
         deployment.report.fact(changes=changed)
         _step(deployment, 5)
         ready = _wait(deployment, cluster.terraform.outputs()["cluster_id"])
@@ -112,6 +115,8 @@ def _require_tools(deployment: Deployment) -> None:
     if program is None:
         raise EmrError("terraform is not on PATH: install 1.11 or later")
     deployment.report.say(f"terraform: {program}")
+    if deployment.settings.encrypt_between_nodes:
+        require_openssl()
     if shutil.which("session-manager-plugin") is None:
         deployment.report.say(
             "session-manager-plugin is not on PATH: deploy goes on, but port forwarding needs it"
@@ -220,20 +225,22 @@ def _cluster_variables(
         store.upload(script, f"{folder}/{script.name}")
     configurations = deployment.work / "configurations.json"
     configurations.write_text(as_json(cluster_configurations(deployment.all_settings)))
+    certificates = for_nodes(deployment, replaces=asked.replace_cluster)
     return {
         **deployment.common_variables,
         **{name: outputs[name] for name in _TO_CLUSTER if name in outputs},
         "environment_archive": release.environment,
         "application_archive": release.application,
+        "certificates_archive": certificates,
         "bootstrap_prefix": f"s3://{artifacts}/{folder}",
-        "bootstrap_actions": _bootstrap_actions(deployment, artifacts, release),
+        "bootstrap_actions": _bootstrap_actions(deployment, artifacts, release, certificates),
         "configurations_file": str(configurations),
         **(asked.variables or {}),
     }
 
 
 def _bootstrap_actions(
-    deployment: Deployment, artifacts: str, release: Release
+    deployment: Deployment, artifacts: str, release: Release, certificates: str | None
 ) -> list[dict[str, Any]]:
     """Give the scripts that each node runs, in their order, with their arguments."""
     settings, region = deployment.settings, deployment.aws.region
@@ -248,7 +255,9 @@ def _bootstrap_actions(
     if settings.zeppelin_archive is not None and settings.zeppelin_sha512 is not None:
         notes = f"s3://{artifacts}/zeppelin"
         zeppelin = [settings.zeppelin_archive, settings.zeppelin_sha512, notes]
-        actions.append({"name": "zeppelin.sh", "args": zeppelin})
+        # Livy speaks TLS where the nodes have certificates.
+        trusted = [certificates] if certificates is not None else []
+        actions.append({"name": "zeppelin.sh", "args": [*zeppelin, *trusted]})
     return actions
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from marketlake.emr.adoption import take_over
 from marketlake.emr.aws import told
+from marketlake.emr.certificates import remove_former
 from marketlake.emr.cluster import active_clusters
 from marketlake.emr.deploy import drain_streams
 from marketlake.emr.deployment import Deployment, Root, bucket_exists
@@ -100,6 +101,8 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
             # What is planned now is what was shown: only the steps of streams ended in between.
             _apply_removal(deployment, cluster)
         deployment.end_change("cluster")
+        if data.terraform.outputs().get("artifacts_bucket"):
+            remove_former(deployment, None)
         removed = counted + (_destroy_data(deployment, data) if removal.data else 0)
         report.fact(removed=removed)
         report.step(4, 4, "what is left")

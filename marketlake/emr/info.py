@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from marketlake.emr.aws import told
+from marketlake.emr.certificates import encrypts_between_nodes
 from marketlake.emr.cluster import READY, Cluster, describe
 from marketlake.emr.deployment import Deployment
 from marketlake.emr.lock import current_holder
@@ -18,19 +19,28 @@ _STEPS_SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class Page:
-    """A page that a service of the cluster serves on its master node."""
+    """A page that a service of the cluster serves on its master node.
+
+    Attributes
+    ----------
+    port : int
+        Where it is, and where it is forwarded to.
+    tls_port : int or None
+        Where it is instead, with TLS, on a cluster whose nodes have certificates.
+    """
 
     name: str
     port: int
+    tls_port: int | None = None
     path: str = "/"
 
 
 PAGES: Final = (
     Page("Zeppelin", 8890),
-    Page("Spark (a running driver)", 4040),
-    Page("Spark history", 18080),
-    Page("YARN", 8088, "/cluster"),
-    Page("HDFS", 9870),
+    Page("Spark (a running driver)", 4040, 4440),
+    Page("Spark history", 18080, 18480),
+    Page("YARN", 8088, 8090, "/cluster"),
+    Page("HDFS", 9870, 9871),
 )
 
 
@@ -77,12 +87,14 @@ def _cluster(deployment: Deployment, cluster: Cluster) -> None:
     for step in steps[:_STEPS_SHOWN]:
         report.echo(f"step          {step.id} {step.name}: {step.state}{_what(step)}")
     report.fact(steps=[{"id": s.id, "name": s.name, "state": s.state} for s in steps])
-    node = master_instance(deployment, cluster.id)
-    lines = {page.name: forward_line(deployment, node or "INSTANCE", page) for page in PAGES}
+    node = master_instance(deployment, cluster.id) or "INSTANCE"
+    tls = encrypts_between_nodes(deployment.aws, cluster)
+    lines = {page.name: forward_line(deployment, node, page, tls=tls) for page in PAGES}
     report.fact(port_forwarding=lines)
     report.echo("pages, each after its line (needs the session-manager-plugin):")
     for page in PAGES:
-        report.echo(f"  {page.name}: http://localhost:{page.port}{page.path}")
+        scheme = "https" if tls and page.tls_port else "http"
+        report.echo(f"  {page.name}: {scheme}://localhost:{page.port}{page.path}")
         report.echo(f"    {lines[page.name]}")
 
 
@@ -96,9 +108,10 @@ def master_instance(deployment: Deployment, cluster_id: str) -> str | None:
     return str(found[0]["Ec2InstanceId"]) if found else None
 
 
-def forward_line(deployment: Deployment, instance: str, page: Page) -> str:
+def forward_line(deployment: Deployment, instance: str, page: Page, *, tls: bool) -> str:
     """Give the command that forwards a page's port by Session Manager: no port stands open."""
-    ports = f"portNumber={page.port},localPortNumber={page.port}"
+    there = (page.tls_port if tls else None) or page.port
+    ports = f"portNumber={there},localPortNumber={page.port}"
     return (
         f"aws ssm start-session --region {deployment.aws.region} --target {instance} "
         f"--document-name AWS-StartPortForwardingSession --parameters {ports}"

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from marketlake.emr.aws import Aws, told
+from marketlake.emr.certificates import CertificatesError, of_cluster
 from marketlake.emr.cluster import Cluster, active_clusters
 from marketlake.emr.deployment import Deployment
 from marketlake.emr.steps import UNDER_WAY, steps_of
@@ -22,7 +23,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        ``idle``, ``old``, ``unknown``, ``unattached`` or ``cost``.
+        ``idle``, ``old``, ``unknown``, ``certificates``, ``unattached`` or ``cost``.
     """
 
     kind: str
@@ -70,7 +71,21 @@ def _of_cluster(deployment: Deployment, cluster: Cluster, now: datetime) -> list
         if idle_h > settings.idle_hours:
             why = f"no step for {idle_h:.1f} h (emr.idle_hours): end it with destroy"
             findings.append(Finding("idle", what, why))
-    return findings
+    return [*findings, *_certificates(deployment, cluster, what, now)]
+
+
+def _certificates(
+    deployment: Deployment, cluster: Cluster, what: str, now: datetime
+) -> list[Finding]:
+    """Say in time that a cluster's nodes will refuse each other, or that none can join it."""
+    try:
+        found = of_cluster(deployment.aws, cluster)
+    except CertificatesError as error:
+        return [Finding("certificates", what, str(error))]
+    if found is None or found.days_left(now) >= deployment.settings.certificate_warn_days:
+        return []
+    why = f"they end on {found.ends:%Y-%m-%d}: deploy --replace-cluster before"
+    return [Finding("certificates", what, why)]
 
 
 def _age_s(moment: datetime | None, now: datetime) -> float:

@@ -75,6 +75,13 @@ class EmrSettings(Section):
     """… and one that is older, so that it is replaced by one with the patches of today."""
     month_usd: float = Field(1_000.0, ge=0)
     """Most that a month may cost, as far as the weekly check goes."""
+    encrypt_between_nodes: bool = True
+    """Let EMR encrypt what passes between nodes; deploy makes the certificates for it."""
+    certificate_days: int = Field(365, ge=60, le=825)
+    """How long they are valid; a cluster keeps its own as long as it lives."""
+    certificate_warn_days: int = Field(30, ge=1, le=59)
+    """So long before their end `test` and the weekly check ask for another cluster, and a
+    replacement gets new ones."""
     zeppelin_archive: str | None = Field(None, pattern=r"^s3://.+\.tgz$")
     """Where Zeppelin's archive was put, `s3://…/zeppelin-VERSION-bin-netinst.tgz`; nothing for a
     cluster without Zeppelin."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pyspark.sql import SparkSession
 
+from marketlake.local.java import find_java
 from marketlake.observability.figures import BatchFigures, InputFigures
 from marketlake.observability.metrics import BatchMetrics
 from tests.bootstrap.sandbox import SCRIPTS, Node, closed_port
@@ -289,6 +292,49 @@ def test_zeppelin_only_on_the_primary_node(primary: Node, zeppelin):
     Path(primary.variables["MARKETLAKE_INSTANCE_INFO"]).write_text('{"isMaster": false}')
     assert "nothing to do" in primary.succeeds("zeppelin.sh", *zeppelin)
     assert not primary.home.exists()
+
+
+@pytest.fixture
+def certificates(shelf) -> str:
+    """URL of an archive as `deploy` makes it, of which one file counts here."""
+    folder, url = shelf
+    pem = folder / "nodes.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", os.devnull]
+    subprocess.run(
+        [*command, "-out", str(pem), "-subj", "/CN=*.ec2.internal"], check=True, capture_output=True
+    )
+    with zipfile.ZipFile(folder / "nodes.zip", "w") as archive:
+        archive.writestr("privateKey.pem", "a key")
+        for name in ("certificateChain.pem", "trustedCertificates.pem"):
+            archive.write(pem, name)
+    return f"{url}/nodes.zip"
+
+
+def test_zeppelin_reaches_livy_by_tls_and_keeps_no_key(primary: Node, zeppelin, certificates: str):
+    primary.provide("hostname", "echo ip-10-0-0-1.ec2.internal")
+    primary.provide("keytool", f'exec {find_java().home / "bin" / "keytool"} "$@"')
+    primary.succeeds("zeppelin.sh", *zeppelin, "", certificates)
+    home = primary.home / "zeppelin"
+    setting = json.loads((home / "interpreter" / "livy" / "interpreter-setting.json").read_text())
+    said = {name: known["defaultValue"] for name, known in setting["properties"].items()}
+    assert said["zeppelin.livy.url"] == "https://ip-10-0-0-1.ec2.internal:8998"
+    store = Path(said["zeppelin.livy.ssl.trustStore"])
+    assert store.resolve() == (home / "conf" / "nodes.p12").resolve()
+    keytool = [str(find_java().home / "bin" / "keytool"), "-list", "-keystore", str(store)]
+    word = ["-storepass", said["zeppelin.livy.ssl.trustStorePassword"]]
+    listed = subprocess.run([*keytool, *word], check=True, capture_output=True, text=True).stdout
+    assert "nodes, " in listed
+    assert "trustedCertEntry" in listed
+    assert not any(path.name == "privateKey.pem" for path in primary.folder.rglob("*"))
+
+
+def test_zeppelin_without_the_certificates_it_was_told_of(primary: Node, zeppelin, shelf):
+    folder, url = shelf
+    assert "cannot fetch" in primary.fails("zeppelin.sh", *zeppelin, "", f"{url}/none.zip")
+    (folder / "bad.zip").write_text("no zip")
+    line = primary.fails("zeppelin.sh", *zeppelin, "", f"{url}/bad.zip")
+    assert f"cannot unpack {url}/bad.zip" in line
+    assert not (primary.home / "zeppelin").exists()
 
 
 def test_zeppelin_faults(primary: Node, zeppelin):

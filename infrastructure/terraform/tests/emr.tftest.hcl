@@ -86,6 +86,22 @@ run "between_nodes_with_certificates" {
   }
 }
 
+run "other_certificates_are_another_cluster" {
+  command = plan
+  module {
+    source = "./modules/emr"
+  }
+  variables {
+    certificates_archive = "s3://artifacts/certificates/1.zip"
+  }
+
+  # A cluster keeps the security configuration it began with: other nodes would have other certificates.
+  assert {
+    condition     = aws_emr_cluster.this.security_configuration != run.between_nodes_with_certificates.security_configuration
+    error_message = "Other certificates are another cluster."
+  }
+}
+
 run "no_port_22_and_nobody_from_outside" {
   command = plan
   module {

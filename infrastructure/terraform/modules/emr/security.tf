@@ -1,9 +1,7 @@
 # --- encryption, and the instance metadata service ------------------------------------------------
 
-resource "aws_emr_security_configuration" "this" {
-  #checkov:skip=CKV_AWS_171:It is SSE-KMS, as a test asserts; the check cannot read what merge() gives
-  name = var.prefix
-  configuration = jsonencode({
+locals {
+  security_configuration = jsonencode({
     EncryptionConfiguration = merge(
       {
         EnableAtRestEncryption    = true
@@ -26,6 +24,17 @@ resource "aws_emr_security_configuration" "this" {
       HttpPutResponseHopLimit               = 1
     }
   })
+}
+
+resource "aws_emr_security_configuration" "this" {
+  #checkov:skip=CKV_AWS_171:It is SSE-KMS, as a test asserts; the check cannot read what merge() gives
+  # Named by what it says: a cluster keeps the one it began with, so another one is another cluster.
+  name          = "${var.prefix}-${substr(sha256(local.security_configuration), 0, 8)}"
+  configuration = local.security_configuration
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # --- groups ---------------------------------------------------------------------------------------
