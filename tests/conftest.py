@@ -23,7 +23,7 @@ from tests.s3_servers import versitygw as s3_versitygw
 os.environ |= NO_AWS
 
 
-_ONE_WORKER = ("tests/infrastructure/",)
+_ONE_WORKER = ("tests/infrastructure/", "tests/yarn/")
 
 
 def _shared_by(nodeid: str) -> str:

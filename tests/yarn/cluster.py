@@ -17,16 +17,21 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import psutil
 import pyspark
 
+from marketlake.emr.configurations import cluster_configurations
 from marketlake.local.jars import jar_paths
 from marketlake.local.java import find_java
 from marketlake.local.versions import YARN
+from marketlake.settings.model import Settings
 
 HOST = "127.0.0.1"
 SPARK_HOME = Path(pyspark.__file__).parent
 _START_S = 90.0
+_ATTEMPTS = "yarn.resourcemanager.am.max-attempts"
 _OPENED = ("java.lang", "java.util", "java.net", "java.io")
+_MASTER = "org.apache.spark.deploy.yarn.ApplicationMaster"
 _SERVERS = {
     "resourcemanager": "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
     "nodemanager": "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
@@ -78,21 +83,38 @@ class YarnCluster:
 
     def applications(self, *states: str) -> list[dict[str, Any]]:
         """Give what runs and ran, in the order of their start."""
-        with urllib.request.urlopen(f"{self.web}/ws/v1/cluster/apps", timeout=10) as answer:
-            found = (json.load(answer)["apps"] or {"app": []})["app"]
+        found = (self._ask("apps")["apps"] or {"app": []})["app"]
         wanted = [app for app in found if not states or app["state"] in states]
         return sorted(wanted, key=lambda app: app["id"])
 
+    def application(self, application: str) -> dict[str, Any]:
+        """Give what YARN says of an application."""
+        return dict(self._ask(f"apps/{application}")["app"])
+
     def kill(self, application: str) -> None:
-        """Do what ``yarn application -kill`` does, by the same program."""
-        cli = "org.apache.hadoop.yarn.client.cli.ApplicationCLI"
-        subprocess.run(
-            [*self._java(cli), "application", "-kill", application],
-            check=True,
-            env=self.environment,
-            capture_output=True,
-            timeout=60,
-        )
+        """Ask for what ``yarn application -kill`` asks for, without the seconds of its start."""
+        self._ask(f"apps/{application}/state", {"state": "KILLED"}, method="PUT")
+
+    def run_alone(self, command: str) -> str:
+        """Run a command as the one container of an application, and give the application's id."""
+        identity = str(self._ask("apps/new-application", {})["application-id"])
+        wanted = {
+            "application-id": identity,
+            "application-name": "alone",
+            "am-container-spec": {"commands": {"command": command}},
+            "max-app-attempts": 1,
+            "resource": {"memory": 256, "vCores": 1},
+        }
+        self._ask("apps", wanted)
+        return identity
+
+    def driver(self, application: str) -> psutil.Process:
+        """Give the process of an application's latest driver: the JVM of its master."""
+        private = self.folder / "local" / "nmPrivate" / application
+        first = max(private.glob("container_*_000001/*.pid"))
+        leader = psutil.Process(int(first.read_text()))
+        found = [leader, *leader.children(recursive=True)]
+        return next(p for p in found if any(_MASTER in word for word in p.cmdline()))
 
     def containers(self, application: str) -> list[Path]:
         """Give the log folders of an application's containers."""
@@ -132,10 +154,23 @@ class YarnCluster:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.web}/ws/v1/cluster/metrics", timeout=5) as answer:
-                return bool(json.load(answer)["clusterMetrics"]["activeNodes"])
+            return bool(self._ask("metrics")["clusterMetrics"]["activeNodes"])
         except OSError:
             return False
+
+    def _ask(
+        self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None
+    ) -> dict[str, Any]:
+        """Ask the ResourceManager by its REST interface."""
+        request = urllib.request.Request(
+            f"{self.web}/ws/v1/cluster/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+        return dict(json.loads(text)) if text else {}
 
 
 @contextmanager
@@ -180,6 +215,8 @@ def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -
     manager = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
     addresses = {name: f"{HOST}:{port}" for name, port in zip(manager, ports, strict=False)}
     yarn_site = {
+        # How often a driver is started again is the cluster's own.
+        _ATTEMPTS: cluster_site("yarn-site")[_ATTEMPTS],
         "yarn.resourcemanager.hostname": HOST,
         **{f"yarn.resourcemanager.{name}": address for name, address in addresses.items()},
         "yarn.resourcemanager.webapp.address": f"{HOST}:{ports[4]}",
@@ -218,6 +255,12 @@ def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -
         "log4j.appender.console.layout=org.apache.log4j.PatternLayout\n"
         "log4j.appender.console.layout.ConversionPattern=%d %p %c{1}: %m%n\n"
     )
+
+
+def cluster_site(classification: str) -> dict[str, str]:
+    """Give what EMR would be told of an application of the cluster."""
+    found = cluster_configurations(Settings())
+    return next(dict(c["Properties"]) for c in found if c["Classification"] == classification)
 
 
 def _write(file: Path, properties: Mapping[str, str]) -> None:

@@ -1,10 +1,14 @@
-"""The stream and the daily job, in cluster mode on a real YARN, give the lake of a local run."""
+"""The stream and the daily job, in cluster mode on a real YARN, give the lake of a local run.
+
+One lake is filled by four drivers, each of which ends in another way: killed, killed by YARN, asked
+by the lake, and at the end of what is there although its step was cancelled.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
-import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -15,14 +19,12 @@ from marketlake.contracts.tables import SUMMARY_TABLES
 from marketlake.emr.spark_submit import Artifacts, spark_submit
 from marketlake.feeds.recorded.catalog import Recording, open_recording
 from marketlake.lake.compare import lake_differences
-from marketlake.lake.manifests import Manifests
 from marketlake.lake.query import open_lake
-from marketlake.lake.storage import Storage
+from marketlake.lake.runs import last_run, request_stop
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings import environment
 from marketlake.settings.model import load_settings
 from spark_jobs.batch_process import DailyJob
-from streaming.pipeline import PIPELINE
 from tests.streaming.lakes import (
     COMPARED,
     assert_same,
@@ -32,7 +34,8 @@ from tests.streaming.lakes import (
     publish,
     publish_recording,
 )
-from tests.yarn.cluster import SPARK_HOME, YarnCluster, end
+from tests.yarn.cluster import YarnCluster, cluster_site, end
+from tests.yarn.streams import PROGRAM, SHOW_CACHE, StreamOnYarn, messages_in
 
 # The first test waits for the packing too, which is done once a release.
 pytestmark = [
@@ -44,9 +47,6 @@ pytestmark = [
 
 PARTS = ("link-books-2021-08-20", "binance-ticks-2024-08-08/spot_ethusdt_20240808.gz")
 """Two venues' books and bars, then quotes, trades and books: every type, in 56,937 messages."""
-OFFSETS = 4_000
-PROGRAM = str(SPARK_HOME / "bin" / "spark-submit")
-SHOW_CACHE = {"NUMBA_DEBUG_CACHE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -67,54 +67,119 @@ def local(spark: SparkSession, source: str, tmp_path_factory) -> Path:
     return lake
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a step of the stream ended.
+
+    Attributes
+    ----------
+    status : int
+        Exit status of the step; EMR says FAILED of any but 0.
+    in_batch : bool
+        A batch had been begun, and not been done.
+    messages : int
+        In the lake by then.
+    """
+
+    application: str
+    status: int
+    in_batch: bool
+    messages: int
+
+
 @pytest.fixture(scope="module")
-def killed(
+def stream(
     yarn_cluster: YarnCluster, artifacts: Artifacts, spark_settings, source: str, tmp_path_factory
-) -> tuple[Path, str]:
-    """A lake whose stream YARN killed half-way and that was submitted again, and the last run."""
-    folder = tmp_path_factory.mktemp("yarn-lake")
-    lake, log = folder / "lake", folder / "submit.log"
-    job = ["stream", "--source", source, "--lake", str(lake), "--until-idle"]
-    command = spark_submit(
-        [*job, "--max-offsets", str(OFFSETS)],
-        artifacts,
-        settings=spark_settings,
-        environment=SHOW_CACHE,
-        program=PROGRAM,
-    )
-    first = yarn_cluster.start(command, log)
+) -> StreamOnYarn:
+    attempts = "spark.yarn.maxAppAttempts"
+    settings = {**spark_settings, attempts: cluster_site("spark-defaults")[attempts]}
+    lake = tmp_path_factory.mktemp("yarn-lake") / "lake"
+    return StreamOnYarn(yarn_cluster, artifacts, settings, source, lake)
+
+
+@pytest.fixture(scope="module")
+def killed(stream: StreamOnYarn) -> Ended:
+    """The first driver killed, and the second, which YARN started by itself, killed by YARN."""
+    step, application = stream.submit("--until-idle")
     try:
-        wait_for_batches(lake, 4, yarn_cluster)
-        yarn_cluster.kill(yarn_cluster.applications("RUNNING")[-1]["id"])
-        assert first.wait(60) != 0, "a killed application is told as failed"
+        stream.wait_for_batch(application)
+        stream.cluster.driver(application).kill()
+        stream.wait_for_batch(application)
+        assert step.poll() is None, "the step goes on with the second driver"
+        stream.cluster.kill(application)
+        status = step.wait(60)
     finally:
-        end(first)
-    assert yarn_cluster.applications()[-1]["finalStatus"] == "KILLED"
-    assert batches(lake) < 14, "it was to be killed half-way"
-    return lake, yarn_cluster.run(command, folder / "again.log")
+        end(step)
+    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
 
 
-def batches(lake: Path) -> int:
-    return len(Manifests(Storage(str(lake)), PIPELINE).sequences()) if lake.exists() else 0
+@pytest.fixture(scope="module")
+def drained(stream: StreamOnYarn, killed: Ended) -> Ended:
+    """The third driver, asked by the lake to end."""
+    step, application = stream.submit()
+    try:
+        stream.wait_for_batch(application)
+        run = last_run(stream.storage)
+        assert run is not None
+        request_stop(stream.storage, run, "a test")
+        status = step.wait(60)
+    finally:
+        end(step)
+    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
 
 
-def wait_for_batches(lake: Path, count: int, cluster: YarnCluster) -> None:
-    ends_s = time.monotonic() + 400
-    while batches(lake) < count:
-        assert not cluster.applications("FAILED", "FINISHED"), cluster.errors()
-        assert time.monotonic() < ends_s, cluster.errors()
-        time.sleep(0.1)
+@pytest.fixture(scope="module")
+def finished(stream: StreamOnYarn, drained: Ended) -> Ended:
+    """The fourth, whose step was cancelled, at the end of what is there."""
+    former = stream.run
+    step, application = stream.submit("--until-idle")
+    try:
+        stream.wait_for(application, lambda: stream.run != former)
+        # What EMR sends to the process of a step that is cancelled.
+        step.terminate()
+        status = step.wait(60)
+    finally:
+        end(step)
+    stream.wait_for_end(application)
+    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
 
 
-def test_stream_killed_on_yarn_and_submitted_again_equals_a_local_run(local: Path, killed):
-    lake, _ = killed
-    assert_same(local, lake)
-    assert_same_state(local, lake)
+def test_yarn_starts_a_killed_driver_again(stream: StreamOnYarn, killed: Ended):
+    drivers = [c.name for c in stream.cluster.containers(killed.application) if is_first(c)]
+    assert len(drivers) == 2
 
 
-def test_executors_load_the_packed_kernels_and_compile_none(yarn_cluster: YarnCluster, killed):
-    _, application = killed
-    output = yarn_cluster.output(application)
+def test_application_killed_by_yarn_in_a_batch_is_a_failed_step(
+    stream: StreamOnYarn, killed: Ended
+):
+    assert stream.cluster.application(killed.application)["finalStatus"] == "KILLED"
+    assert "RECEIVED SIGNAL TERM" in stream.cluster.output(killed.application)
+    assert killed.in_batch
+    assert killed.status != 0
+
+
+def test_driver_asked_by_the_lake_ends_in_peace(
+    stream: StreamOnYarn, killed: Ended, drained: Ended, local: Path
+):
+    assert stream.cluster.application(drained.application)["finalStatus"] == "SUCCEEDED"
+    assert (drained.status, drained.in_batch) == (0, False)
+    assert killed.messages < drained.messages < messages_in(local)
+
+
+def test_driver_outlives_its_cancelled_step(stream: StreamOnYarn, finished: Ended):
+    assert finished.status != 0
+    assert stream.cluster.application(finished.application)["finalStatus"] == "SUCCEEDED"
+
+
+def test_stream_ended_in_every_way_equals_a_local_run(
+    stream: StreamOnYarn, finished: Ended, local: Path
+):
+    assert_same(local, stream.lake)
+    assert_same_state(local, stream.lake)
+
+
+def test_executors_load_the_packed_kernels_and_compile_none(stream: StreamOnYarn, finished: Ended):
+    output = stream.cluster.output(finished.application)
     loaded = re.findall(r"\[cache\] data loaded from '(.*?)'", output)
     assert len(set(loaded)) > 50
     assert all("/application/" in path for path in loaded)
@@ -122,23 +187,23 @@ def test_executors_load_the_packed_kernels_and_compile_none(yarn_cluster: YarnCl
 
 
 def test_daily_job_on_yarn_equals_a_local_run(
-    yarn_cluster: YarnCluster,
-    artifacts: Artifacts,
-    spark_settings,
-    local: Path,
-    killed,
-    tmp_path: Path,
+    stream: StreamOnYarn, spark_settings, local: Path, finished: Ended, tmp_path: Path
 ):
     here, there = tmp_path / "here", tmp_path / "there"
     shutil.copytree(local, here)
-    shutil.copytree(killed[0], there)
+    shutil.copytree(stream.lake, there)
     days = open_lake(str(here)).sql("SELECT max(date) FROM gold.bars").fetchall()
     day: date = days[0][0]
     DailyJob(str(here), day, load_settings()).run(rewrite=True)
     job = ["batch", "process", "--lake", str(there), "--date", str(day), "--rewrite"]
     command = spark_submit(
-        job, artifacts, settings=spark_settings, environment=SHOW_CACHE, program=PROGRAM
+        job, stream.artifacts, settings=spark_settings, environment=SHOW_CACHE, program=PROGRAM
     )
-    application = yarn_cluster.run(command, tmp_path / "daily.log")
+    application = stream.cluster.run(command, tmp_path / "daily.log")
     assert lake_differences(str(here), str(there), [*COMPARED, *SUMMARY_TABLES]) == []
-    assert "[cache] data saved" not in yarn_cluster.output(application)
+    assert "[cache] data saved" not in stream.cluster.output(application)
+
+
+def is_first(container: Path) -> bool:
+    """Tell whether a container is the first of its attempt: the driver's."""
+    return container.name.endswith("_000001")

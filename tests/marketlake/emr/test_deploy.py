@@ -6,9 +6,12 @@ waiting.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,6 +146,27 @@ def made_twice(aws: Emulator) -> list[str]:
     return sorted({name for name in found if found.count(name) > 1})
 
 
+def test_certificates_are_in_the_bucket_and_their_key_is_nowhere_else(aws: Emulator):
+    emr, s3 = aws.client("emr"), aws.client("s3")
+    (cluster,) = emr.list_clusters()["Clusters"]
+    name = emr.describe_cluster(ClusterId=cluster["Id"])["Cluster"]["SecurityConfiguration"]
+    told = json.loads(emr.describe_security_configuration(Name=name)["SecurityConfiguration"])
+    encryption = told["EncryptionConfiguration"]
+    assert encryption["EnableInTransitEncryption"]
+    tls = encryption["InTransitEncryptionConfiguration"]["TLSCertificateConfiguration"]
+    bucket, _, key = tls["S3Object"].removeprefix("s3://").partition("/")
+    archive = s3.get_object(Bucket=bucket, Key=key)
+    assert archive["ServerSideEncryption"] == "aws:kms"
+    with zipfile.ZipFile(io.BytesIO(archive["Body"].read())) as files:
+        secret = files.read("privateKey.pem").splitlines()[1]
+    made = [path for path in (aws.folder / "cache").rglob("*") if path.is_file()]
+    assert any(path.name == "cluster.tfstate" for path in made)
+    assert [path for path in made if secret in path.read_bytes()] == []
+    for item in s3.list_objects_v2(Bucket=_STATE_BUCKET)["Contents"]:
+        state = s3.get_object(Bucket=_STATE_BUCKET, Key=item["Key"])["Body"].read()
+        assert secret not in state, item["Key"]
+
+
 def test_a_second_deploy_changes_nothing(aws: Emulator, code: tuple[str, ...]):
     facts = aws.facts("deploy", *code)
     assert facts["changes"] == 0
@@ -206,6 +230,9 @@ def test_destroy_leaves_the_data_unless_told(aws: Emulator, code: tuple[str, ...
     assert found["buckets"] == before["buckets"]
     assert found["streams"] == before["streams"]
     assert (found["clusters"], found["vpcs"], found["alarms"]) == (set(), set(), set())
+    (artifacts,) = [name for name in found["buckets"] if name.endswith("-artifacts")]
+    kept = aws.client("s3").list_object_versions(Bucket=artifacts, Prefix="certificates/")
+    assert "Versions" not in kept, "a key of a cluster that is gone"
 
 
 def test_destroy_of_everything_leaves_what_it_names(aws: Emulator):

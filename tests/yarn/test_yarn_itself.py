@@ -1,0 +1,50 @@
+"""What YARN does to a container that it ends: why a stream is not stopped by a signal."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.yarn.cluster import YarnCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+STUBBORN = """
+import os, signal, sys, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
+with open(sys.argv[1], "a", buffering=1) as told:
+    print(os.getpid(), file=told)
+    while True:
+        time.sleep(0.002)
+        if asked:
+            print(time.monotonic() - asked[0], file=told)
+"""
+
+
+def test_container_has_a_quarter_of_a_second(yarn_cluster: YarnCluster, tmp_path: Path):
+    """Of a program that does not end when it is asked to."""
+    program, told = tmp_path / "stubborn.py", tmp_path / "told"
+    program.write_text(STUBBORN)
+    command = shlex.join([sys.executable, str(program), str(told)])
+    application = yarn_cluster.run_alone(command)
+    wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
+    process = psutil.Process(int(told.read_text()))
+    yarn_cluster.kill(application)
+    wait_until(lambda: not process.is_running())
+    lived_s = float(told.read_text().rpartition("\n")[0].split("\n")[-1])
+    # The default of yarn.nodemanager.sleep-delay-before-sigkill.ms, and what a busy machine adds.
+    assert 0.2 < lived_s < 2
+
+
+def wait_until(seen: Callable[[], bool]) -> None:
+    ends_s = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
