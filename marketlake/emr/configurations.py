@@ -46,9 +46,11 @@ _SPARK: Final[Mapping[str, str]] = {
 }
 
 _YARN: Final[Mapping[str, str]] = {
-    # Application masters on core nodes alone, which are on demand.
+    # Application masters on core nodes alone, which are on demand: by the name that EMR documents,
+    # and by that of Hadoop itself.
     "yarn.node-labels.enabled": "true",
     "yarn.node-labels.am.default-node-label-expression": "CORE",
+    "yarn.resourcemanager.node-labels.am.default-node-label-expression": "CORE",
     "yarn.nodemanager.pmem-check-enabled": "true",
     # Address space is no memory: Python's and Java's maps alone would have containers killed.
     "yarn.nodemanager.vmem-check-enabled": "false",
@@ -67,9 +69,15 @@ _S3A: Final[Mapping[str, str]] = {
     ),
 }
 
-# Drivers are a third of the memory of a small cluster: with a tenth, one stream would be all.
 _SCHEDULER: Final[Mapping[str, str]] = {
-    "yarn.scheduler.capacity.maximum-am-resource-percent": "0.5"
+    # Drivers are a third of the memory of a small cluster: with a tenth, one stream would be all.
+    "yarn.scheduler.capacity.maximum-am-resource-percent": "0.5",
+    # A queue has nothing of a label that it was not given: no application master would ever start.
+    **{
+        f"yarn.scheduler.capacity.{queue}.accessible-node-labels{of}": value
+        for queue in ("root", "root.default")
+        for of, value in (("", "*"), (".CORE.capacity", "100"))
+    },
 }
 
 _LIVY: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""A real YARN of one node on this machine: ResourceManager and NodeManager, without Docker."""
+"""A real YARN on this machine: ResourceManager and NodeManager, without Docker."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import psutil
 import pyspark
 
-from marketlake.emr.configurations import cluster_configurations
 from marketlake.local.jars import jar_paths
 from marketlake.local.java import find_java
 from marketlake.local.versions import YARN
-from marketlake.settings.model import Settings
+from tests.yarn.configuration import HOST, Site, write_configuration
 
-HOST = "127.0.0.1"
 SPARK_HOME = Path(pyspark.__file__).parent
 _START_S = 90.0
-_ATTEMPTS = "yarn.resourcemanager.am.max-attempts"
 _OPENED = ("java.lang", "java.util", "java.net", "java.io")
 _MASTER = "org.apache.spark.deploy.yarn.ApplicationMaster"
 _SERVERS = {
@@ -45,11 +41,14 @@ class YarnCluster:
     Attributes
     ----------
     folder : Path
-        Configuration, logs, and what containers write.
+        For each node its configuration, logs, and what containers write.
+    nodes : tuple of str
+        Their names; spark-submit runs on the first.
     """
 
     folder: Path
     web: str
+    nodes: tuple[str, ...]
     servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -59,7 +58,7 @@ class YarnCluster:
         return {
             **kept,
             "SPARK_HOME": str(SPARK_HOME),
-            "HADOOP_CONF_DIR": str(self.folder / "conf"),
+            "HADOOP_CONF_DIR": str(self.folder / self.nodes[0] / "conf"),
             "JAVA_HOME": str(find_java().home),
             "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1",
         }
@@ -110,15 +109,20 @@ class YarnCluster:
 
     def driver(self, application: str) -> psutil.Process:
         """Give the process of an application's latest driver: the JVM of its master."""
-        private = self.folder / "local" / "nmPrivate" / application
-        first = max(private.glob("container_*_000001/*.pid"))
+        found = self.folder.glob(f"*/local/nmPrivate/{application}/container_*_000001/*.pid")
+        first = max(found, key=lambda file: file.name)
         leader = psutil.Process(int(first.read_text()))
-        found = [leader, *leader.children(recursive=True)]
-        return next(p for p in found if any(_MASTER in word for word in p.cmdline()))
+        processes = [leader, *leader.children(recursive=True)]
+        return next(p for p in processes if any(_MASTER in word for word in p.cmdline()))
 
     def containers(self, application: str) -> list[Path]:
         """Give the log folders of an application's containers."""
-        return sorted((self.folder / "logs" / "containers" / application).iterdir())
+        return sorted(self.folder.glob(f"*/logs/{application}/container_*"))
+
+    def node_of(self, application: str) -> str:
+        """Name the node that an application's latest driver is on."""
+        drivers = [c for c in self.containers(application) if c.name.endswith("_000001")]
+        return drivers[-1].relative_to(self.folder).parts[0]
 
     def output(self, application: str) -> str:
         """Give all that an application's containers wrote."""
@@ -130,33 +134,54 @@ class YarnCluster:
         found = self.applications()
         return self.output(found[-1]["id"])[-4_000:] if found else "no application"
 
-    def _java(self, main: str) -> list[str]:
+    def _java(self, main: str, node: str) -> list[str]:
         jars = ":".join(str(jar) for jar in jar_paths(YARN))
         opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
         java = [str(find_java().executable), "-Xmx256m", "-XX:TieredStopAtLevel=1"]
-        return [*java, *opened, "-cp", f"{self.folder / 'conf'}:{jars}", main]
+        return [*java, *opened, "-cp", f"{self.folder / node / 'conf'}:{jars}", main]
 
-    def launch(self) -> None:
-        """Start both servers, and wait until the node has room."""
-        for name, main in _SERVERS.items():
-            with (self.folder / "logs" / f"{name}.log").open("wb") as log:
-                self.servers[name] = subprocess.Popen(
-                    self._java(main), env=self.environment, stdout=log, stderr=subprocess.STDOUT
-                )
-        ends_s = time.monotonic() + _START_S
-        while not self._is_ready():
+    def launch(self, *, labels: bool) -> None:
+        """Start all servers, and wait until every node has room, and its label."""
+        self._start("resourcemanager", self.nodes[0])
+        for node in self.nodes:
+            self._start("nodemanager", node)
+        told, ends_s = not labels, time.monotonic() + _START_S
+        while not self._is_ready(labels=labels):
             ended = [name for name, process in self.servers.items() if process.poll() is not None]
             if ended or time.monotonic() > ends_s:
-                name = ended[0] if ended else "nodemanager"
-                log = (self.folder / "logs" / f"{name}.log").read_text()[-3_000:]
+                name = ended[0] if ended else "nodemanager core"
+                log = (self.folder / f"{name}.log").read_text()[-3_000:]
                 raise TimeoutError(f"YARN did not start: {name}:\n{log}")
+            if not told:
+                told = self._tell_labels()
             time.sleep(0.2)
 
-    def _is_ready(self) -> bool:
+    def _start(self, server: str, node: str) -> None:
+        name = f"{server} {node}"
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.servers[name] = subprocess.Popen(
+                self._java(_SERVERS[server], node),
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _tell_labels(self) -> bool:
+        """Do what EMR does when it has started YARN."""
+        with suppress(OSError):
+            label = {"name": "CORE", "exclusivity": "false"}
+            self._ask("add-node-labels", {"nodeLabelInfo": [label]})
+            return True
+        return False
+
+    def _is_ready(self, *, labels: bool) -> bool:
         try:
-            return bool(self._ask("metrics")["clusterMetrics"]["activeNodes"])
+            found = (self._ask("nodes")["nodes"] or {"node": []})["node"]
         except OSError:
             return False
+        run = [node for node in found if node["state"] == "RUNNING"]
+        labelled = [node for node in run if node.get("nodeLabels") == ["CORE"]]
+        return len(run) == len(self.nodes) and len(labelled) == int(labels)
 
     def _ask(
         self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None
@@ -176,13 +201,25 @@ class YarnCluster:
 @contextmanager
 def yarn(folder: Path, *, memory_mb: int = 8_192, cores: int = 8) -> Iterator[YarnCluster]:
     """Run YARN for as long as the block lasts; what still runs in it ends with it."""
-    ports = [_free_port() for _ in range(6)]
-    for name in ("conf", "local", "logs/containers"):
-        (folder / name).mkdir(parents=True)
-    _configure(folder, ports, memory_mb, cores)
-    cluster = YarnCluster(folder, f"http://{HOST}:{ports[4]}")
+    with _running(folder, ["core"], Site(memory_mb, cores)) as cluster:
+        yield cluster
+
+
+@contextmanager
+def labelled_yarn(folder: Path) -> Iterator[YarnCluster]:
+    """Run YARN with a core node, which has EMR's label, and a task node, which has none."""
+    with _running(folder, ["core", "task"], Site(4_096, 4, labels=True)) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _running(folder: Path, nodes: Sequence[str], site: Site) -> Iterator[YarnCluster]:
+    ports = [_free_port() for _ in range(5)]
+    for node in nodes:
+        write_configuration(folder, node, ports, _free_port(), site)
+    cluster = YarnCluster(folder, f"http://{HOST}:{ports[4]}", tuple(nodes))
     try:
-        cluster.launch()
+        cluster.launch(labels=site.labels)
         yield cluster
     finally:
         _end_containers(folder)
@@ -202,73 +239,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def _end_containers(folder: Path) -> None:
     # The NodeManager leaves its containers running when it ends, for the one after it.
-    for pid_file in (folder / "local" / "nmPrivate").rglob("*.pid"):
+    for pid_file in folder.glob("*/local/nmPrivate/**/*.pid"):
         try:
             os.killpg(int(pid_file.read_text()), signal.SIGKILL)
         except (ProcessLookupError, ValueError):
             continue
-
-
-def _configure(folder: Path, ports: Sequence[int], memory_mb: int, cores: int) -> None:
-    conf = folder / "conf"
-    _write(conf / "core-site.xml", {"fs.defaultFS": "file:///", "hadoop.tmp.dir": f"{folder}/tmp"})
-    manager = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
-    addresses = {name: f"{HOST}:{port}" for name, port in zip(manager, ports, strict=False)}
-    yarn_site = {
-        # How often a driver is started again is the cluster's own.
-        _ATTEMPTS: cluster_site("yarn-site")[_ATTEMPTS],
-        "yarn.resourcemanager.hostname": HOST,
-        **{f"yarn.resourcemanager.{name}": address for name, address in addresses.items()},
-        "yarn.resourcemanager.webapp.address": f"{HOST}:{ports[4]}",
-        "yarn.nodemanager.hostname": HOST,
-        "yarn.nodemanager.bind-host": HOST,
-        "yarn.nodemanager.address": f"{HOST}:0",
-        "yarn.nodemanager.localizer.address": f"{HOST}:{ports[5]}",
-        "yarn.nodemanager.webapp.address": f"{HOST}:0",
-        "yarn.nodemanager.local-dirs": f"{folder}/local",
-        "yarn.nodemanager.log-dirs": f"{folder}/logs/containers",
-        "yarn.nodemanager.resource.memory-mb": str(memory_mb),
-        "yarn.nodemanager.resource.cpu-vcores": str(cores),
-        "yarn.nodemanager.pmem-check-enabled": "false",
-        "yarn.nodemanager.vmem-check-enabled": "false",
-        # It would list each of the environment's thousands of files before each container.
-        "yarn.nodemanager.log-container-debug-info.enabled": "false",
-        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.5",
-        # Its program is not that of the jars alone, and one node needs no proof of who asks.
-        "yarn.nodemanager.recovery.enabled": "false",
-        "yarn.scheduler.minimum-allocation-mb": "256",
-        "yarn.timeline-service.enabled": "false",
-    }
-    _write(conf / "yarn-site.xml", yarn_site)
-    queues = {
-        "root.queues": "default",
-        "root.default.capacity": "100",
-        "maximum-am-resource-percent": "1.0",
-    }
-    _write(
-        conf / "capacity-scheduler.xml",
-        {f"yarn.scheduler.capacity.{name}": value for name, value in queues.items()},
-    )
-    (conf / "log4j.properties").write_text(
-        "log4j.rootLogger=INFO,console\n"
-        "log4j.appender.console=org.apache.log4j.ConsoleAppender\n"
-        "log4j.appender.console.layout=org.apache.log4j.PatternLayout\n"
-        "log4j.appender.console.layout.ConversionPattern=%d %p %c{1}: %m%n\n"
-    )
-
-
-def cluster_site(classification: str) -> dict[str, str]:
-    """Give what EMR would be told of an application of the cluster."""
-    found = cluster_configurations(Settings())
-    return next(dict(c["Properties"]) for c in found if c["Classification"] == classification)
-
-
-def _write(file: Path, properties: Mapping[str, str]) -> None:
-    rows = "".join(
-        f"<property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
-        for name, value in properties.items()
-    )
-    file.write_text(f"<configuration>\n{rows}</configuration>\n")
 
 
 def _free_port() -> int:

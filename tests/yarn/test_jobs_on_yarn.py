@@ -34,7 +34,8 @@ from tests.streaming.lakes import (
     publish,
     publish_recording,
 )
-from tests.yarn.cluster import YarnCluster, cluster_site, end
+from tests.yarn.cluster import YarnCluster, end
+from tests.yarn.configuration import cluster_site
 from tests.yarn.streams import PROGRAM, SHOW_CACHE, StreamOnYarn, messages_in
 
 # The first test waits for the packing too, which is done once a release.

@@ -1,4 +1,4 @@
-"""What YARN does to a container that it ends: why a stream is not stopped by a signal."""
+"""What YARN does with containers: how it ends them, and on which nodes it puts drivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.yarn.cluster import YarnCluster
+from tests.yarn.cluster import YarnCluster, labelled_yarn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -41,6 +41,13 @@ def test_container_has_a_quarter_of_a_second(yarn_cluster: YarnCluster, tmp_path
     lived_s = float(told.read_text().rpartition("\n")[0].split("\n")[-1])
     # The default of yarn.nodemanager.sleep-delay-before-sigkill.ms, and what a busy machine adds.
     assert 0.2 < lived_s < 2
+
+
+def test_masters_stay_on_core_nodes(tmp_path: Path):
+    with labelled_yarn(tmp_path / "yarn") as cluster:
+        applications = [cluster.run_alone("sleep 600") for _ in range(4)]
+        wait_until(lambda: all(cluster.containers(app) for app in applications))
+        assert {cluster.node_of(app) for app in applications} == {"core"}
 
 
 def wait_until(seen: Callable[[], bool]) -> None:
