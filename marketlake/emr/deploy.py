@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,11 +85,13 @@ def deploy(deployment: Deployment, asked: Asked) -> None:
         _step(deployment, 2)
         deployment.copy_code()
         data, cluster = deployment.data, deployment.cluster
-        data.prepare({**deployment.common_variables, "force_destroy": False}, deployment.report)
-        cluster.prepare(deployment.common_variables, deployment.report)
+        common = deployment.common_variables
+        _both(
+            lambda: data.prepare({**common, "force_destroy": False}, deployment.report),
+            lambda: cluster.prepare(common, deployment.report),
+        )
         _step(deployment, 3)
-        data.terraform.validate()
-        cluster.terraform.validate()
+        _both(data.terraform.validate, cluster.terraform.validate)
         _step(deployment, 4)
         changed = _apply(deployment, lock, "data", data, asked)
         release = _publish(deployment, data.terraform.outputs(), asked)
@@ -104,6 +108,13 @@ def deploy(deployment: Deployment, asked: Asked) -> None:
         _step(deployment, 7)
         probe(deployment, ready, numbered)
         _step(deployment, 8)
+
+
+def _both(*works: Callable[[], None]) -> None:
+    """Do things side by side; where one fails, the others end first."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
 
 
 def _step(deployment: Deployment, number: int) -> None:

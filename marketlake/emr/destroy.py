@@ -16,6 +16,7 @@ from marketlake.emr.deploy import drain_streams
 from marketlake.emr.deployment import Deployment, Root, bucket_exists
 from marketlake.emr.errors import EmrError
 from marketlake.emr.streams import streams_of
+from marketlake.emr.terraform import Change
 
 _PROTECTED: Final = "terraform_data.guard"
 _ANY_VALUES: Final = MappingProxyType(
@@ -91,8 +92,9 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
             # What nobody owns would be left, and nobody told of it.
             if deployment.unfinished(name):
                 take_over(deployment, root)
-        counted = cluster.terraform.plan(destroy=True)["remove"]
-        _show(deployment, data, cluster, removal, confirm)
+        counted = cluster.terraform.plan(destroy=True)["remove"] if _managed(cluster) else 0
+        planned = cluster.terraform.changes() if counted else []
+        _show(deployment, data, planned, removal, confirm)
         report.step(2, 4, "streams end after their batch")
         _drain(deployment, cluster, removal)
         lock.check()
@@ -113,12 +115,12 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
 def _show(
     deployment: Deployment,
     data: Root,
-    cluster: Root,
+    planned: list[Change],
     removal: Removal,
     confirm: Callable[[str], bool],
 ) -> None:
     """Show what would go, and have it confirmed."""
-    shown = [f"- {c.address}" for c in cluster.terraform.changes()]
+    shown = [f"- {c.address}" for c in planned]
     if removal.data:
         shown += [f"- {address}" for address in data.terraform.resources()]
     for line in shown:
@@ -189,7 +191,7 @@ def _destroy_data(deployment: Deployment, data: Root) -> int:
     for address in data.terraform.resources():
         if address.startswith(_PROTECTED):
             data.terraform.forget(address)
-    removed = data.terraform.plan(destroy=True)["remove"]
+    removed = data.terraform.plan(destroy=True, refresh=False)["remove"]
     _apply_removal(deployment, data)
     deployment.end_change("data")
     return removed

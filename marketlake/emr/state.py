@@ -1,8 +1,8 @@
 """Where Terraform's state lives: a bucket of its own, followed while Terraform writes.
 
 Terraform keeps the state in a file, which it writes after each resource, and we bring that file to
-the bucket every second. Its own S3 backend writes every 20 seconds at the soonest: what a killed
-process made in between would be in AWS and in no state.
+the bucket a few times a second. Its own S3 backend writes every 20 seconds at the soonest: what a
+killed process made in between would be in AWS and in no state.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from marketlake.emr.aws import Aws, code_of, told
 from marketlake.emr.errors import EmrError
 from marketlake.lake.s3_files import ObjectExistsError, S3Files
 
-_FOLLOW_S: Final = 1.0
+_FOLLOW_S: Final = 0.25
 _OLD_VERSIONS_DAYS: Final = 90
 
 

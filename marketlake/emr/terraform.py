@@ -123,15 +123,20 @@ class Terraform:
         if code:
             raise EmrError(f"terraform validate in {self.folder}: {problem_of(log)}")
 
-    def plan(self, *, destroy: bool = False) -> dict[str, int]:
+    def plan(self, *, destroy: bool = False, refresh: bool = True) -> dict[str, int]:
         """Make a plan, and keep it for :meth:`apply`.
+
+        Parameters
+        ----------
+        refresh : bool
+            Ask AWS what there is; not where it was asked just now.
 
         Returns
         -------
         dict
             How many resources it would ``add``, ``change`` and ``remove``.
         """
-        extra = ("-destroy",) if destroy else ()
+        extra = [*(["-destroy"] if destroy else []), *([] if refresh else ["-refresh=false"])]
         out = f"-out={_PLAN}"
         code, log = self._run("plan", "-input=false", "-json", out, self._lock, *extra)
         if code:

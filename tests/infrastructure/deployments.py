@@ -24,6 +24,7 @@ from marketlake.emr.provider_mirror import provider_mirror
 from marketlake.emr.terraform import Terraform
 from marketlake.settings import environment
 from marketlake.settings.model import load_settings
+from tests.marketlake.emr.places import SIDE_BY_SIDE
 
 CODE = Path(__file__).parents[2] / "infrastructure" / "terraform"
 REGION = "eu-west-1"
@@ -51,6 +52,7 @@ class Emulator:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **SIDE_BY_SIDE,
         }
 
     def client(self, service: str) -> Any:

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[3]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 _START_S = 60.0
+SIDE_BY_SIDE = {"TF_CLI_ARGS_apply": "-parallelism=40"}
+"""Most of an apply here is the provider's waiting for what an emulator has at once."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Emulator:
         if not jars.exists():
             jars.parent.mkdir(parents=True, exist_ok=True)
             jars.symlink_to(cache_dir() / "jars")
-        return {**os.environ, **cache, "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **cache, **SIDE_BY_SIDE, "PYTHONPATH": str(ROOT)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command of ``marketlake emr`` in a process group of its own."""

@@ -133,10 +133,8 @@ def test_a_deploy_killed_twice_is_completed_by_the_next(aws: Emulator, code: tup
 def made_twice(aws: Emulator) -> list[str]:
     """Name what any number may be made of, and is there more than once."""
     keys = aws.client("kms")
-    described = [
-        keys.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["Description"]
-        for key in keys.list_keys()["Keys"]
-    ]
+    ids = [key["KeyId"] for key in keys.list_keys()["Keys"]]
+    described = [keys.describe_key(KeyId=key)["KeyMetadata"]["Description"] for key in ids]
     tables = aws.client("ec2").describe_route_tables(
         Filters=[{"Name": "tag:Name", "Values": ["*"]}]
     )["RouteTables"]
@@ -222,10 +220,33 @@ def test_destroy_asks_for_the_name(aws: Emulator):
     assert names(aws) == before
 
 
+def lose(aws: Emulator, name: str) -> None:
+    """Let the state of the cluster lack something that is there, as a killed deploy leaves it."""
+    s3, place = aws.client("s3"), {"Bucket": _STATE_BUCKET, "Key": "dev/cluster.tfstate"}
+    state = json.loads(s3.get_object(**place)["Body"].read())
+    kept = [item for item in state["resources"] if f"{item['type']}.{item['name']}" != name]
+    assert len(kept) == len(state["resources"]) - 1
+    state = {**state, "resources": kept, "serial": state["serial"] + 1}
+    s3.put_object(**place, Body=json.dumps(state))
+    s3.put_object(Bucket=_STATE_BUCKET, Key="dev/unfinished-cluster.json", Body=b"{}")
+
+
+def keys_in_use(aws: Emulator) -> set[str]:
+    """What the keys are for that are not on the way out."""
+    keys = aws.client("kms")
+    ids = [key["KeyId"] for key in keys.list_keys()["Keys"]]
+    described = [keys.describe_key(KeyId=key)["KeyMetadata"] for key in ids]
+    used = [key["Description"] for key in described if key["KeyState"] == "Enabled"]
+    return {what for what in used if "marketlake-dev" in what}
+
+
 def test_destroy_leaves_the_data_unless_told(aws: Emulator, code: tuple[str, ...]):
     before = names(aws)
+    lose(aws, "aws_kms_key.operations")
     said = aws.run("destroy", *code[:2], "--confirm", "marketlake-dev", "--kill-streams")
+    assert "aws_kms_key.operations is there already" in said
     assert "lake, streams and keys are kept" in said
+    assert keys_in_use(aws) == {"Data of marketlake-dev"}
     found = names(aws)
     assert found["buckets"] == before["buckets"]
     assert found["streams"] == before["streams"]
