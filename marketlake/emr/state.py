@@ -180,11 +180,21 @@ class StateFile:
             self.push()
 
     def owned(self) -> frozenset[tuple[str, str]]:
-        """Give type and id of every resource that the file here holds."""
+        """Give type and id of every resource that the file here holds.
+
+        Raises
+        ------
+        EmrError
+            If the file is no state: nothing can be told of what it owns.
+        """
+        if not self._file.exists():
+            return frozenset()
         try:
             state = json.loads(self._file.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return frozenset()
+        except ValueError as error:
+            raise EmrError(
+                f"{self._file} is no state of Terraform ({error}); remove it, the bucket has one"
+            ) from error
         return frozenset(
             (resource["type"], str(instance["attributes"].get("id")))
             for resource in state.get("resources", [])

@@ -171,3 +171,17 @@ def test_a_state_that_another_wrote_meanwhile_is_not_overwritten(place: S3Files,
     assert place.read("data.tfstate") == other
     with pytest.raises(ObjectExistsError):
         place.put_if("data.tfstate", b"", None)
+
+
+def test_what_a_state_owns_is_told_by_type_and_id(place: S3Files, tmp_path: Path):
+    file = tmp_path / "data.tfstate"
+    carried = StateFile(place, "data.tfstate", file)
+    assert carried.owned() == frozenset()
+    instances = [{"attributes": {"id": "subnet-1"}}, {"attributes": {"id": "subnet-2"}}]
+    looked_at = {"mode": "data", "type": "aws_vpc", "instances": [{"attributes": {"id": "vpc-1"}}]}
+    subnets = {"mode": "managed", "type": "aws_subnet", "instances": instances}
+    file.write_text(json.dumps({"resources": [subnets, looked_at]}))
+    assert carried.owned() == {("aws_subnet", "subnet-1"), ("aws_subnet", "subnet-2")}
+    file.write_text(file.read_text()[:40])
+    with pytest.raises(EmrError, match="is no state of Terraform"):
+        carried.owned()
