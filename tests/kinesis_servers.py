@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +18,7 @@ import pytest
 from marketlake.contracts.events import TOPICS, topic_of
 from marketlake.kinesis.client import KinesisAccess
 from marketlake.settings import environment
+from tests.local_servers import free_port
 from tests.s3_servers import moto
 
 REGION = "us-east-1"
@@ -45,9 +45,7 @@ def kinesalite_server(folder: Path) -> Iterator[str]:
         "const fs = require('fs'), now = Date.now\n"
         f"Date.now = () => now() + Number(fs.readFileSync({str(clock)!r}, 'utf8') || 0)\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     fast = ["--createStreamMs", "0", "--deleteStreamMs", "0", "--updateStreamMs", "0"]
     arguments = ["node", "-r", str(shift), str(script), "--port", str(port), "--shardLimit", "999"]
     process = subprocess.Popen(

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,8 +22,10 @@ import boto3
 import pytest
 
 from marketlake.settings import environment
+from tests.local_servers import free_port, wait_for
 
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+
 REGION = "us-east-1"
 NO_AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -33,7 +33,6 @@ NO_AWS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """Variables with which no process reaches the real AWS."""
-_START_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class S3Server:
 @contextmanager
 def moto() -> Iterator[S3Server]:
     """Run moto's server."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-p", str(port)]
     # It judges no rights until it is told to.
     with _running(command, port, {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000000"}):
@@ -93,7 +92,7 @@ def moto() -> Iterator[S3Server]:
 @contextmanager
 def versitygw(folder: Path) -> Iterator[S3Server]:
     """Run versitygw over a folder; skip what needs it where it is not installed."""
-    port, program = _free_port(), _versitygw()
+    port, program = free_port(), _versitygw()
     objects, metadata = (folder / name for name in ("objects", "metadata"))
     for place in (objects, metadata):
         place.mkdir(parents=True)
@@ -124,7 +123,7 @@ def _versitygw() -> str:
 @contextmanager
 def faulty(server: S3Server, *, seed: int, rate: float, slow_s: float = 2.0) -> Iterator[S3Server]:
     """Run a proxy before a server that lets a part of the requests fail, or wait."""
-    port = _free_port()
+    port = free_port()
     proxy = Path(__file__).with_name("s3_fault_proxy.py")
     options = ["--port", str(port), "--upstream", server.url, "--seed", str(seed)]
     faults = ["--rate", str(rate), "--slow-s", str(slow_s)]
@@ -141,24 +140,8 @@ def _running(command: list[str], port: int, extra: Mapping[str, str]) -> Iterato
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    ends_s = time.monotonic() + _START_S
-    while time.monotonic() < ends_s and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"no server on port {port}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

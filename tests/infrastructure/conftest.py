@@ -5,7 +5,6 @@ Most of an apply is waiting, so it begins with the first test here, and the last
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from marketlake.emr.terraform import Terraform
 from marketlake.emr.terraform_process import terraform_program
 from tests.infrastructure import deployments
 from tests.infrastructure.deployments import Emulator
+from tests.local_servers import free_port
 
 
 @dataclass
@@ -76,9 +76,7 @@ def campaign(
         return
     copy = request.getfixturevalue("terraform_code")
     work = tmp_path_factory.mktemp("campaign")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with deployments.emulator(port, work / "emulator.log") as running:
         yield Campaign(
             running,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -24,13 +22,13 @@ from marketlake.emr.provider_mirror import provider_mirror
 from marketlake.emr.terraform import Terraform
 from marketlake.settings import environment
 from marketlake.settings.model import load_settings
+from tests.local_servers import wait_for
 from tests.marketlake.emr.places import SIDE_BY_SIDE
 
 CODE = Path(__file__).parents[2] / "infrastructure" / "terraform"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 TAGS = {"owner": "tests", "cost-center": "none"}
-_START_S = 60
 
 
 @dataclass(frozen=True)
@@ -76,21 +74,11 @@ def emulator(port: int, log: Path):
             env=os.environ | {"PYTHONPATH": "."},
         )
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield Emulator(port)
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    ends_s = time.monotonic() + _START_S
-    while time.monotonic() < ends_s and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"no emulator on port {port}")
 
 
 def working_copy(folder: Path) -> Path:

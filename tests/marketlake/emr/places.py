@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +16,11 @@ from typing import Any
 from localstack_client.session import Session
 
 from marketlake.settings.environment import cache_dir
+from tests.local_servers import free_port, wait_for
 
 ROOT = Path(__file__).parents[3]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-_START_S = 60.0
 SIDE_BY_SIDE = {"TF_CLI_ARGS_apply": "-parallelism=40"}
 """Most of an apply here is the provider's waiting for what an emulator has at once."""
 
@@ -76,9 +74,7 @@ class Emulator:
 @contextmanager
 def emulator(folder: Path, module: str = "tests.infrastructure.aws_emulator") -> Iterator[Emulator]:
     """Run an emulator as a process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     own = {
         "AWS_ENDPOINT_URL": url,
@@ -98,21 +94,11 @@ def emulator(folder: Path, module: str = "tests.infrastructure.aws_emulator") ->
             cwd=folder,
         )
         try:
-            _wait_for(port, process)
+            wait_for(port, process)
             yield Emulator(url, folder)
         finally:
             process.terminate()
             process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    ends_s = time.monotonic() + _START_S
-    while time.monotonic() < ends_s and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"no server on port {port}")
 
 
 def deployed_by_hand(aws: Emulator, *, stage: str = "dev") -> dict[str, str]:

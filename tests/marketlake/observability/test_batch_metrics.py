@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from marketlake.observability.figures import BatchFigures, InputFigures
 from marketlake.observability.metrics import BatchMetrics, MetricsError, serve
+from tests.local_servers import free_port
 
 NOON_S = 1_700_000_000
 FIRST = BatchFigures(
@@ -48,12 +49,6 @@ def registry():
 @pytest.fixture
 def metrics(registry, clock):
     return BatchMetrics(registry, clock=clock)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from marketlake.local.broker import EmbeddedBroker
 from spark_jobs.cli import app
 from streaming.stages.decode import decode
 from streaming.stages.validate import TimeBounds, validate
+from tests.local_servers import free_port
 
 from .frames import (
     binance_depth,
@@ -231,9 +231,7 @@ def test_metrics_are_served_while_it_runs(
 ) -> None:
     server.play("trades:BTC-USDT", [okx_trade(n) for n in range(1, 51)])
     path = settings_file(tmp_path, server)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     path.write_text(path.read_text() + f"\n[observability]\nmetrics_port = {port}\n")
     seen: list[str] = []
 
