@@ -1,5 +1,6 @@
 """What the pages name is there: paths, links, commands and options, reasons, classes."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -120,6 +121,32 @@ def test_the_readme_has_every_command() -> None:
 def test_operations_explain_every_reason() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert [r.name for r in Reason if r.name and f"`{r.name.lower()}`" not in text] == []
+
+
+def _spoken() -> str:
+    """All texts of the code, an ellipsis where a value goes."""
+    found = []
+    for place in ("marketlake", "streaming", "spark_jobs"):
+        for path in (ROOT / place).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [v.value if isinstance(v, ast.Constant) else "…" for v in node.values]
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return "\n".join(found)
+
+
+def test_error_lines_in_operations_are_those_of_the_code() -> None:
+    text, spoken, strange = (ROOT / "docs" / "operations.md").read_text("utf-8"), _spoken(), []
+    for title in ("## What an error line means", "#### When a release fails"):
+        table = text.partition(f"\n{title}\n")[2].partition("\n#")[0]
+        lines = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+        assert lines
+        for line in re.findall(r"`([^`]+)`", " ".join(lines)):
+            fixed = [part.strip(" :,'") for part in re.split(r"…|'|\bN\b|\d+", line)]
+            strange += [line for part in fixed if len(part) > 3 and part not in spoken]
+    assert strange == []
 
 
 def test_operations_list_every_metric() -> None:
