@@ -68,15 +68,15 @@ def replay_quarantine_command(
     with one_line("replay-quarantine"):
         settings = load_settings(config)
         storage = Storage(lake, settings.s3)
-        by_hand = _by_hand(mended) if mended else {}
-        unmatched = set(by_hand)
-        rows = _crossing_off(_rows(storage, where), unmatched)
         if export is not None:
-            typer.echo(f"{_export(rows, export)} messages in {export}")
+            typer.echo(f"{_export(_rows(storage, where), export)} messages in {export}")
             return
         if not to and not dry_run:
             raise JobError("--to is missing: name a target, or --dry-run to see what would be sent")
         target = parse_target(to) if to else None
+        by_hand = _by_hand(mended) if mended else {}
+        unmatched = set(by_hand)
+        rows = _crossing_off(_rows(storage, where), unmatched)
         sending = Sending(
             storage,
             (lambda row: by_hand.get(row.position)) if mended else _mender(mender),
