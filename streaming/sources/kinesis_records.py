@@ -112,7 +112,7 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
     taken, hashes = Taken(), position.hash_range
     until_s = time.monotonic() + bounds.read_ms / 1e3
     while True:
-        limit = _to_ask_for(cursor.name, taken, bounds)
+        limit = _to_ask_for(cursor.name, bounds.records - len(taken))
         answer = cursor.take(limit)
         left = len(answer.records)
         for record in answer.records:
@@ -139,16 +139,15 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
     return taken, end
 
 
-def _to_ask_for(name: ShardName, taken: Taken, bounds: Bounds) -> int:
-    """Tell how many records of Kinesis hold what is still wanted, and a few more.
+def _to_ask_for(name: ShardName, rows: int) -> int:
+    """Tell how many records of Kinesis hold so many rows, and a few more.
 
-    What a call gives beyond the bounds is read again by the next batch, out of the 2 MB/s that a
+    What a call gives beyond the rows of a batch is read again by the next, out of the 2 MB/s that a
     shard gives; aggregated records hold many rows each.
     """
-    wanted = bounds.records - len(taken)
     if name in _held:
-        wanted = min(wanted, math.ceil(_MARGIN * wanted / _held[name]))
-    return max(1, min(_CALL_RECORDS, wanted))
+        rows = min(rows, math.ceil(_MARGIN * rows / _held[name]))
+    return max(1, min(_CALL_RECORDS, rows))
 
 
 def _at_tip(answer: Answer, limit: int, position: ShardPosition) -> bool:
@@ -170,7 +169,7 @@ def read_again(
         return taken
     last = int(end.after)
     while not taken.after or int(taken.after) < last:
-        answer = cursor.take(_CALL_RECORDS)
+        answer = cursor.take(_to_ask_for(cursor.name, end.records - len(taken)))
         beyond = False
         for record in answer.records:
             if int(record["SequenceNumber"]) > last:

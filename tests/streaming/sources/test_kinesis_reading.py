@@ -178,8 +178,9 @@ def test_of_aggregated_records_no_more_are_asked_for_than_a_batch_takes(
     driver.drain()
     assert [int(row["value"]) for row in driver.rows()] == list(range(3_000))
     assert number_of_records(driver) == [300] * 10
-    # What records hold is learnt from the first call, which may get all of them.
-    assert sum(got[1:]) <= 1.1 * 270
+    # What records hold is learnt from the first call, which may get all of them; some
+    # batches the driver reads again.
+    assert sum(got) <= 300 + 2 * 1.1 * 270
 
 
 def test_time_bounds_a_read_too(moto: str, tmp_path):
