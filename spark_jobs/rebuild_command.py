@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Shown
 
-from marketlake.contracts.tables import STREAM_TABLES
+from marketlake.contracts.tables import BRONZE_EVENTS, STREAM_TABLES
 from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.manifests import Manifest
@@ -142,7 +142,8 @@ def _tell(text: str) -> None:
 def compare(old: Storage, new: Storage, settings: Settings) -> list[Tally]:
     """Compare all that bronze gives; days that plain files gave are left out."""
     days = FileDays.of(old)
-    return tally(old, new, (*STREAM_TABLES, table_of(settings.indicators)), days.rest)
+    tables = (*STREAM_TABLES, table_of(settings.indicators))
+    return tally(old, new, tables, lambda t: "true" if t is BRONZE_EVENTS else days.rest(t))
 
 
 def _print(found: Sequence[Tally], accepted: frozenset[str]) -> None:

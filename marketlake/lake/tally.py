@@ -15,6 +15,7 @@ import duckdb
 
 from marketlake.contracts.control import LANE_SOURCES
 from marketlake.contracts.tables import BRONZE_EVENTS, Table
+from marketlake.lake.errors import LakeError
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
 
@@ -107,7 +108,13 @@ def tally(
         If a lake cannot be read.
     """
     with open_lake(old) as left, open_lake(new) as right:
-        return [_tally(left, right, table, rest(table)) for table in tables]
+        try:
+            return [_tally(left, right, table, rest(table)) for table in tables]
+        except duckdb.Error as error:
+            reason = " ".join(str(error).split())
+            raise LakeError(
+                f"a table of {old.uri} or {new.uri} cannot be read: {reason}"
+            ) from error
 
 
 def _tally(

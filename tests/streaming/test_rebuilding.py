@@ -13,6 +13,9 @@ import typer
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
+from marketlake.contracts.tables import GOLD_BARS, STREAM_TABLES
+from marketlake.lake.datafiles import DataFile
+from marketlake.lake.delta import DeltaTables
 from marketlake.lake.errors import LakeError
 from marketlake.lake.lease import lease
 from marketlake.lake.runs import running
@@ -23,7 +26,7 @@ from spark_jobs.reconcile_command import reconcile
 from tests.processes import MARKETLAKE, Process
 
 from . import kinesis
-from .chaos.plants import change_row
+from .chaos.plants import apply_twice, changed
 from .kinesis import kinesis_settings, new_streams
 from .lakes import (
     Message,
@@ -33,13 +36,14 @@ from .lakes import (
     manifests_of,
     market_messages,
     publish,
+    punctual_market,
     send,
     settings_with,
 )
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-OFFSETS = 700
+OFFSETS = 400
 """Messages a batch of the old lake; a rebuild takes three such at once."""
 
 
@@ -49,10 +53,21 @@ def rebuild(*arguments: object) -> Any:
     return CliRunner().invoke(app, [str(a) for a in (*arguments, "--max-messages", 3 * OFFSETS)])
 
 
+def change_a_close(lake: Path) -> None:
+    """Put a file in the place of one of gold/bars whose first close is another."""
+    storage, tables = Storage(str(lake)), DeltaTables(Storage(str(lake)), STREAM_TABLES)
+    old = tables.files(GOLD_BARS.path)[0]
+    data, path = changed(storage.read(f"{old.table}/{old.path}")), f"{old.path}-changed.parquet"
+    storage.write(f"{old.table}/{path}", data)
+    statistics = json.dumps({"numRecords": old.rows})
+    new = DataFile(old.table, path, len(data), old.rows, "", old.partition, statistics)
+    assert tables.commit(GOLD_BARS.path, "planted close", 1, [new], replaced=[old])
+
+
 @pytest.fixture(scope="module")
 def parts() -> list[list[Message]]:
     """A market in three parts."""
-    messages = market_messages(seed=17, seconds=45, fuzz=30)
+    messages = punctual_market(seed=17, seconds=180)
     third = len(messages) // 3
     return [messages[:third], messages[third : 2 * third], messages[2 * third :]]
 
@@ -143,7 +158,7 @@ def test_a_difference_is_told_and_refused_and_what_is_meant_is_accepted(
     assert len(manifests_of(after)) < len(manifests_of(before))
     assert_same(before, after)
     assert_same_state(before, after)
-    change_row(str(after))
+    change_a_close(after)
     refused = rebuild(*lakes, "--switch", "--json")
     assert refused.exit_code == 1
     said = json.loads(refused.stdout)
@@ -152,7 +167,10 @@ def test_a_difference_is_told_and_refused_and_what_is_meant_is_accepted(
     # A close by a part in a billion: no sum shows it, and no row is missing.
     assert found["what"] == "content"
     assert found["old_rows"] == found["new_rows"] > 0
-    assert "not switched: gold.bars differ" in rebuild(*lakes, "--switch").stdout
+    apply_twice(str(after))
+    said = rebuild(*lakes, "--switch").stdout
+    assert "not switched: gold.bars differ" in said
+    assert "volume" in said
     assert not (after / "_marketlake/stream/checkpoint").exists()
     with pytest.raises(LakeError, match="is being made from another"):
         fill(spark, old, after)
