@@ -36,8 +36,8 @@ _CALL_RECORDS: Final = 10_000
 """Most that GetRecords gives at once."""
 _MARGIN: Final = 1.05
 """So that a batch does not end just short of its bound, and need a call for the rest."""
-_held: Final[dict[ShardName, float]] = {}
-"""Rows that a record held on average when this process last read its shard."""
+_held: Final[dict[str, float]] = {}
+"""Rows that a record held on average when this process last read of its stream."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
     taken, hashes = Taken(), position.hash_range
     until_s = time.monotonic() + bounds.read_ms / 1e3
     while True:
-        limit = _to_ask_for(cursor.name, bounds.records - len(taken))
+        limit = _to_ask_for(cursor.name[0], bounds.records - len(taken))
         answer = cursor.take(limit)
         left = len(answer.records)
         for record in answer.records:
@@ -121,7 +121,7 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
             if len(taken) >= bounds.records or taken.size_bytes >= bounds.size_bytes:
                 break
         if taken.records:
-            _held[cursor.name] = max(1.0, len(taken) / taken.records)
+            _held[cursor.name[0]] = max(1.0, len(taken) / taken.records)
         at_end = not left and (answer.closed or _at_tip(answer, limit, position))
         full = len(taken) >= bounds.records or taken.size_bytes >= bounds.size_bytes
         # With nothing read the position would stay where it is, so that a stretch of a shard
@@ -139,14 +139,14 @@ def read_on(cursor: ShardCursor, position: ShardPosition, bounds: Bounds) -> tup
     return taken, end
 
 
-def _to_ask_for(name: ShardName, rows: int) -> int:
+def _to_ask_for(stream: str, rows: int) -> int:
     """Tell how many records of Kinesis hold so many rows, and a few more.
 
     What a call gives beyond the rows of a batch is read again by the next, out of the 2 MB/s that a
     shard gives; aggregated records hold many rows each.
     """
-    if name in _held:
-        rows = min(rows, math.ceil(_MARGIN * rows / _held[name]))
+    if stream in _held:
+        rows = min(rows, math.ceil(_MARGIN * rows / _held[stream]))
     return max(1, min(_CALL_RECORDS, rows))
 
 
@@ -169,7 +169,7 @@ def read_again(
         return taken
     last = int(end.after)
     while not taken.after or int(taken.after) < last:
-        answer = cursor.take(_to_ask_for(cursor.name, end.records - len(taken)))
+        answer = cursor.take(_to_ask_for(cursor.name[0], end.records - len(taken)))
         beyond = False
         for record in answer.records:
             if int(record["SequenceNumber"]) > last:
