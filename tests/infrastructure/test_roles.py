@@ -40,6 +40,7 @@ MUST = [
     (NODE, "s3:DeleteObject", f"{LAKE}/lake/_marketlake/stream.lease", {}),
     (NODE, "s3:AbortMultipartUpload", f"{LAKE}/lake/gold/x", {}),
     (NODE, "s3:GetObject", f"{ARTIFACTS}/applications/0.tar.gz", {}),
+    (NODE, "s3:GetObject", f"{ARTIFACTS}/certificates/0.zip", {}),
     (NODE, "s3:PutObject", f"{LOGS}/emr/j-1/steps/s-1/stderr.gz", {}),
     (NODE, "kinesis:GetRecords", STREAM, {}),
     (NODE, "kinesis:ListShards", STREAM, {}),
@@ -90,6 +91,7 @@ MUST_NOT = [
     (NODE, "s3:GetObject", f"arn:aws:s3:::marketlake-prod-{ACCOUNT}-lake/lake/gold/x", {}),
     # A job cannot change what jobs run, nor hide what it did, nor reach the backups.
     (NODE, "s3:PutObject", f"{ARTIFACTS}/applications/0.tar.gz", {}),
+    (NODE, "s3:PutObject", f"{ARTIFACTS}/certificates/0.zip", {}),
     (NODE, "s3:DeleteObject", f"{LOGS}/emr/j-1/steps/s-1/stderr.gz", {}),
     (NODE, "s3:GetObject", f"{BACKUP}/x", {}),
     # Versions are how a mistake is undone.
@@ -175,6 +177,10 @@ PEOPLE_MUST_NOT = [
     # What jobs run in, the scripts of nodes, and the release, are more than a job.
     ("submit", "s3:PutObject", f"{ARTIFACTS}/applications/0.tar.gz", {}),
     ("submit", "s3:PutObject", f"{ARTIFACTS}/releases/current.json", {}),
+    # The key of the nodes' certificates.
+    ("submit", "s3:GetObject", f"{ARTIFACTS}/certificates/0.zip", {}),
+    ("operate", "s3:GetObject", f"{ARTIFACTS}/certificates/0.zip", {}),
+    ("read", "s3:GetObject", f"{ARTIFACTS}/certificates/0.zip", {}),
     ("submit", "s3:PutObject", f"{STATE}/dev/cluster.tfstate", {}),
     ("submit", "s3:GetObject", f"{STATE}/prod/cluster.tfstate", {}),
     ("operate", "s3:PutObject", f"{LAKE}/lake/gold/bars/x", {}),
