@@ -69,7 +69,8 @@ def rebuild_command(
         before, after = Storage(old, settings.s3), Storage(lake, settings.s3)
         work = Rebuild(before, after, settings, most_messages)
         with lease(after, "stream"):
-            spark = job_session("marketlake rebuild", after)
+            # One of them on S3 is enough to need its jars.
+            spark = job_session("marketlake rebuild", after if after.on_s3 else before)
             work.catch_up(spark, _say)
             found = None
             if switch:
