@@ -16,7 +16,7 @@ from typing import Any, Final
 from marketlake.emr.aws import Aws, code_of, told
 from marketlake.emr.deployment import Deployment, Root
 from marketlake.emr.errors import EmrError
-from marketlake.emr.finders import ABSENT, FINDERS
+from marketlake.emr.finders import ABSENT, FINDERS, MADE_TWICE
 from marketlake.emr.terraform import Change, Terraform
 
 Owned = AbstractSet[tuple[str, str]]
@@ -74,8 +74,16 @@ def adopt(
         identity = _found(aws, change.type, planned[change.address].values)
         if identity is None or _owned(change.type, identity, others):
             continue
+        try:
+            terraform.adopt(change.address, identity)
+        except EmrError as error:
+            # Terraform imports nothing that others of its kind, which are yet to be made, are named
+            # beside. AWS refuses to make this one; it is looked for again when they are there.
+            if change.type in MADE_TWICE:
+                raise
+            say(f"{error}; left for later")
+            continue
         say(f"{change.address} is there already, left by a run that did not end: taken over")
-        terraform.adopt(change.address, identity)
         taken += 1
     return taken
 

@@ -17,4 +17,16 @@ from marketlake.emr.finders.network import NETWORK
 
 FINDERS: Final[Mapping[str, Finder]] = MappingProxyType({**NAMED, **NETWORK, **CLUSTERS})
 
-__all__ = ["ABSENT", "FINDERS", "Finder"]
+MADE_TWICE: Final = frozenset(
+    {
+        "aws_emr_cluster",
+        "aws_emr_instance_group",
+        "aws_emrserverless_application",
+        "aws_kms_key",
+        "aws_route_table",
+        "aws_vpc",
+    }
+)
+"""Of these AWS makes a second one; of all others that have a finder it refuses to."""
+
+__all__ = ["ABSENT", "FINDERS", "MADE_TWICE", "Finder"]

@@ -21,7 +21,7 @@ from tests.local_servers import free_port, wait_for
 ROOT = Path(__file__).parents[3]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-SIDE_BY_SIDE = {"TF_CLI_ARGS_apply": "-parallelism=40"}
+SIDE_BY_SIDE = {"TF_CLI_ARGS_apply": "-parallelism=20"}
 """Most of an apply here is the provider's waiting for what an emulator has at once."""
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from marketlake.emr.adoption import adopt, complete
 from marketlake.emr.aws import Aws
-from marketlake.emr.finders import FINDERS
+from marketlake.emr.errors import EmrError
+from marketlake.emr.finders import FINDERS, MADE_TWICE
 from marketlake.emr.terraform import Change, Planned, Terraform
 from marketlake.emr.terraform_process import terraform_program
 from tests.s3_servers import REGION, S3Server
@@ -73,6 +74,7 @@ def test_of_every_type_it_is_known_what_comes_of_making_it_again():
     assert len(types) > 40, "the code was found"
     assert not FINDERS.keys() & PUTS.keys()
     assert FINDERS.keys() | PUTS.keys() == types
+    assert FINDERS.keys() > MADE_TWICE
 
 
 def test_parts_of_a_network(aws: Aws):
@@ -255,6 +257,29 @@ def test_what_another_state_owns_is_not_taken(aws: Aws):
     assert (root.adopted, said) == ({}, [])
     assert adopt(aws, root, changes, frozenset({("aws_vpc", made)}), said.append) == 1
     assert root.adopted == {"task": f"{cluster}/{made}"}
+
+
+class Refusing(Recording):
+    """A root that can import nothing as yet."""
+
+    def adopt(self, address: str, identity: str) -> None:
+        raise EmrError(f"{identity} is there but cannot be taken over as {address}: Invalid index")
+
+
+def test_what_cannot_be_imported_yet_is_left_for_later_unless_it_would_be_made_twice(aws: Aws):
+    aws.s3.create_bucket(Bucket="left-for-later")
+    bucket = Refusing({"it": Planned({"bucket": "left-for-later"})})
+    said: list[str] = []
+    changes = [Change("it", "aws_s3_bucket", "create")]
+    assert adopt(aws, bucket, changes, frozenset(), said.append) == 0
+    assert said == [
+        "left-for-later is there but cannot be taken over as it: Invalid index; left for later"
+    ]
+    kms, what = aws.client("kms"), f"Data of {uuid.uuid4().hex}"
+    kms.create_key(Description=what, Tags=listed(OURS, "TagKey"))
+    key = Refusing({"it": Planned({"description": what, "tags_all": OURS})})
+    with pytest.raises(EmrError, match="cannot be taken over"):
+        adopt(aws, key, [Change("it", "aws_kms_key", "create")], frozenset(), said.append)
 
 
 # --- what moto has not: AWS's answers as its own model has them -----------------------------------
