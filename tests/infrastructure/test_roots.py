@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 
@@ -28,7 +29,10 @@ def test_the_cluster_is_what_was_asked_for(environment: Deployed) -> None:
     identity = environment.outputs["cluster"]["cluster_id"]
     cluster = emr.describe_cluster(ClusterId=identity)["Cluster"]
     assert cluster["ReleaseLabel"] == "emr-spark-8.0.0"
-    assert cluster["SecurityConfiguration"] == "marketlake-dev"
+    # Named by what it says: a cluster keeps the one that it began with.
+    assert re.fullmatch("marketlake-dev-[0-9a-f]{8}", cluster["SecurityConfiguration"])
+    secured = emr.list_security_configurations()["SecurityConfigurations"]
+    assert cluster["SecurityConfiguration"] in {one["Name"] for one in secured}
     assert not cluster["Ec2InstanceAttributes"].get("Ec2KeyName")
     assert {tag["Key"]: tag["Value"] for tag in cluster["Tags"]} == {
         "project": "marketlake",
