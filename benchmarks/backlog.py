@@ -297,7 +297,8 @@ def main() -> int:
     add("--rows", type=int, default=5_000_000, help="trades (5000000)")
     add("--rounds", type=int, default=1, help="interleaved rounds (1)")
     add("--offsets", type=int, default=250_000, help="messages a batch (250000)")
-    add("--emulator", choices=tuple(EMULATORS), default="moto", help="of Kinesis (moto)")
+    add("--emulator", choices=tuple(EMULATORS), default="kinesalite",
+        help="of Kinesis (kinesalite, which serves faster)")  # fmt: skip
     add("--plain", action="store_true", help="each trade a record of its own")
     add("--work", type=Path, default=default_work_dir(), help="scratch folder")
     add("--json", type=Path, help="result")
