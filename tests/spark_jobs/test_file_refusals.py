@@ -53,7 +53,7 @@ def test_a_day_without_rows_is_refused(
         ),
         (
             "t.csv.gz",
-            gzip.compress(b"venue,instrument,open,high,low,close,volume"),
+            gzip.compress(b"venue,instrument,open,high,low,close,volume", mtime=0),
             "t.csv.gz lacks column interval, event_time_us or event_time or open_time; bars have",
         ),
         ("t.csv", b"venue,price,close", "columns of trades as well as bars (venue, price, close)"),
