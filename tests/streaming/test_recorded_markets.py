@@ -9,17 +9,13 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from marketlake.feeds.kinesis_publisher import KinesisPublisher
 from marketlake.feeds.recorded.catalog import open_recording
-from marketlake.feeds.replay import ReplaySummary, replay
+from marketlake.feeds.replay import ReplaySummary
 from marketlake.lake.query import open_lake
 from marketlake.local.broker import EmbeddedBroker
 from marketlake.settings.model import load_settings
-from tests.kinesis_servers import access_to
 
-from . import kinesis
-from .kinesis import new_streams
-from .lakes import assert_same_market, fill, publish_recording
+from .lakes import fill, publish_recording
 
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.recorded, pytest.mark.slow]
 
@@ -86,18 +82,6 @@ def test_every_row_of_every_file_is_a_bar(depeg, recorded_data):
     }
     assert counts == files
     assert depeg.sql("SELECT count(*) FROM silver.quarantine").fetchall() == [(0,)]
-
-
-def test_the_depeg_by_kinesis_is_the_depeg_by_kafka(
-    spark: SparkSession, moto: str, depeg_lake: Path, recorded_data: Path, tmp_path: Path
-):
-    prefix = new_streams(moto, shards=2)
-    publisher = KinesisPublisher(access_to(moto), prefix, aggregate=True)
-    assert replay(open_recording(recorded_data / DEPEG), publisher).published == DEPEG_EVENTS
-    publisher.close()
-    taken = kinesis.fill(spark, moto, prefix, tmp_path / "lake")
-    assert taken.read == DEPEG_EVENTS
-    assert_same_market(depeg_lake, tmp_path / "lake")
 
 
 def test_venues_part_in_the_depeg_and_quote_currencies_are_converted(depeg):
