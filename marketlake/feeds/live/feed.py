@@ -11,7 +11,7 @@ from marketlake.feeds.live.ledger import Ledger
 from marketlake.feeds.live.outbox import Outbox, counts_by_channel
 from marketlake.feeds.live.ports import FeedError, LiveSource, SourceLostError
 from marketlake.feeds.live.supervisor import Supervisor
-from marketlake.feeds.publish import Publisher
+from marketlake.feeds.publish import DeliveryError, Publisher, PublishError
 from marketlake.settings.model import FeedSettings
 
 
@@ -79,8 +79,8 @@ class Feed:
         ------
         FeedError
             Every venue refuses to serve us.
-        PublishError
-            The target failed; what was not acknowledged is lost to it.
+        DeliveryError
+            The target failed; tells how many events it did not acknowledge.
         """
         pump = asyncio.create_task(self._pump(publisher))
         supervisors = [
@@ -103,11 +103,21 @@ class Feed:
             for source in self._sources:
                 await source.close()
             await self._outbox.close()
-            await pump
+            await self._end_of(pump)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
         self._raise_if_all_refuse()
+
+    async def _end_of(self, pump: asyncio.Task[None]) -> None:
+        try:
+            await pump
+        except PublishError as error:
+            taken = self._ledger.events.total()
+            left = taken - self._ledger.published.total()
+            raise DeliveryError(
+                f"{error}; of {taken:,} events {left:,} were not acknowledged"
+            ) from error
 
     def _raise_if_all_refuse(self) -> None:
         refused = [

@@ -98,8 +98,13 @@ def test_a_target_that_fails_ends_the_feed_with_its_error(server):
     settings = settings_for(server, "okx")
     ledger = Ledger(15)
     sources = make_sources({"okx": ("BTC-USDT",)}, ("trades",), settings, ledger, None)
-    with pytest.raises(DeliveryError, match="the target is gone"):
-        run_feed(sources, Collected(fail_after=5), settings, ledger)
+    target = Collected(fail_after=5)
+    with pytest.raises(DeliveryError, match="the target is gone") as failed:
+        run_feed(sources, target, settings, ledger)
+    # Nothing was acknowledged of what it got with the call that failed, and of what came after.
+    taken, left = ledger.events.total(), ledger.events.total() - ledger.published.total()
+    assert str(failed.value).endswith(f"; of {taken} events {left} were not acknowledged")
+    assert 0 < left <= taken <= 20
 
 
 def test_a_feed_whose_venues_all_refuse_ends_with_the_reason(server):
