@@ -31,8 +31,8 @@ def test_the_cluster_is_what_was_asked_for(environment: Deployed) -> None:
     assert cluster["ReleaseLabel"] == "emr-spark-8.0.0"
     # Named by what it says: a cluster keeps the one that it began with.
     assert re.fullmatch("marketlake-dev-[0-9a-f]{8}", cluster["SecurityConfiguration"])
-    secured = emr.list_security_configurations()["SecurityConfigurations"]
-    assert cluster["SecurityConfiguration"] in {one["Name"] for one in secured}
+    secured = emr.describe_security_configuration(Name=cluster["SecurityConfiguration"])
+    assert "EncryptionConfiguration" in json.loads(secured["SecurityConfiguration"])
     assert not cluster["Ec2InstanceAttributes"].get("Ec2KeyName")
     assert {tag["Key"]: tag["Value"] for tag in cluster["Tags"]} == {
         "project": "marketlake",
