@@ -222,9 +222,10 @@ def _running(folder: Path, nodes: Sequence[str], site: Site) -> Iterator[YarnClu
         cluster.launch(labels=site.labels)
         yield cluster
     finally:
-        _end_containers(folder)
         for process in cluster.servers.values():
             end(process)
+        # Last: with those that end, waiting ones would begin.
+        _end_containers(folder)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ import subprocess
 from moto.emr.models import Cluster, Step
 from moto.server import main as moto_server
 
-from tests.infrastructure import aws_emulator
+from tests.infrastructure import aws_emulator, emulated_emr
 from tests.marketlake.emr import emr_with_processes
 
 STEP_ENVIRONMENT = "STEP_ENVIRONMENT"
@@ -26,7 +26,7 @@ def _start(_cluster: Cluster, step: Step) -> subprocess.Popen[bytes]:
 def main() -> None:
     """Run the server."""
     emr_with_processes._start = _start
-    aws_emulator._advance = emr_with_processes.advance
+    emulated_emr._advance = emr_with_processes.advance
     aws_emulator.register()
     moto_server()
 
