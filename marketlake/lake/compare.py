@@ -20,6 +20,12 @@ from marketlake.contracts.tables import BRONZE_EVENTS, Table
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 
+EVENTS_OF_ANY_CUT: Final = f"source NOT IN {LANE_SOURCES}"
+"""Condition of the rows of bronze that another run, cut otherwise, must repeat.
+
+When lanes are joined hangs on which rows stood in one batch; no result hangs on it.
+"""
+
 _SURPLUS: Final = """
     SELECT * FROM (
         SELECT * EXCLUDE (_side), sum(_side)::BIGINT AS _surplus
@@ -113,8 +119,7 @@ def _rows(
     connection.execute("SET TimeZone = 'UTC'")
     rows = connection.from_arrow(dataset)
     if table is BRONZE_EVENTS:
-        # When lanes are joined hangs on which rows stood in one batch; nothing else hangs on it.
-        rows = rows.filter(f"source NOT IN {LANE_SOURCES}")
+        rows = rows.filter(EVENTS_OF_ANY_CUT)
     return rows.project(_repeatable(table))
 
 

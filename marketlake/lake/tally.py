@@ -13,8 +13,8 @@ from typing import Final
 
 import duckdb
 
-from marketlake.contracts.control import LANE_SOURCES
 from marketlake.contracts.tables import BRONZE_EVENTS, Table
+from marketlake.lake.compare import EVENTS_OF_ANY_CUT
 from marketlake.lake.errors import LakeError
 from marketlake.lake.query import open_lake
 from marketlake.lake.storage import Storage
@@ -124,8 +124,7 @@ def _tally(
     before, after = _columns(left, name), _columns(right, name)
     common = [column for column in before if column in after]
     if table is BRONZE_EVENTS:
-        # When lanes are joined hangs on which rows stood in one batch.
-        rest = f"({rest}) AND source NOT IN {LANE_SOURCES}"
+        rest = f"({rest}) AND {EVENTS_OF_ANY_CUT}"
         common.remove("ingest_time")
     sums = _SUMS.get(name, {})
     old, new = (_figures(side, name, common, sums, rest) for side in (left, right))

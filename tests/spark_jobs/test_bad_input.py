@@ -27,6 +27,7 @@ from tests.processes import MARKETLAKE, Process
 from tests.streaming.lakes import (
     Message,
     assert_same,
+    assert_same_state,
     fill,
     market_messages,
     publish,
@@ -250,6 +251,7 @@ def test_a_full_disk_stops_the_stream_and_loses_nothing(
     subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
     complete(spark, source, lake)
     assert_same(undisturbed, lake)
+    assert_same_state(undisturbed, lake)
 
 
 def test_a_broker_killed_in_mid_run(
