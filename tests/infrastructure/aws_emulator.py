@@ -45,19 +45,29 @@ def _create_stream(self: KinesisResponse) -> EmptyResult:
 # --- security groups ------------------------------------------------------------------------------
 
 
-def _keeping_descriptions(name: str) -> Callable[[Any], Any]:
-    """Keep what a rule says of itself: moto does so for addresses alone."""
+def _setting_descriptions_apart(name: str) -> Callable[[Any], Any]:
+    """Keep what a rule says of itself, and let it tell no two rules apart, as on AWS.
+
+    moto keeps it for addresses alone, and takes two rules of a group that differ in nothing else
+    for two: what EMR adds to a group of its service would stand beside ours.
+    """
     answer = getattr(SecurityGroups, name)
 
     def handler(self: SecurityGroups) -> Any:
+        given = [
+            item
+            for permission in self._get_param("IpPermissions", [])
+            for item in (
+                *permission.get("UserIdGroupPairs", []),
+                *permission.get("PrefixListIds", []),
+            )
+        ]
+        descriptions = [item.pop("Description", None) for item in given]
         result = answer(self)
-        for permission in self._get_param("IpPermissions", []):
-            for rule in result._result["SecurityGroupRules"]:
-                for given in (
-                    *permission.get("UserIdGroupPairs", []),
-                    *permission.get("PrefixListIds", []),
-                ):
-                    rule.ip_range = {"Description": given.get("Description")}
+        for rule, description in zip(
+            result._result["SecurityGroupRules"], descriptions, strict=False
+        ):
+            rule.ip_range = {"Description": description}
         return result
 
     return handler
@@ -86,7 +96,7 @@ def register() -> None:
         (
             SecurityGroups,
             {
-                name: _keeping_descriptions(name)
+                name: _setting_descriptions_apart(name)
                 for name in ("authorize_security_group_egress", "authorize_security_group_ingress")
             }
             | {

@@ -88,8 +88,8 @@ def _rule(aws: Aws, values: Mapping[str, Any], *, egress: bool) -> str | None:
     )
     wanted = (
         values.get("ip_protocol"),
-        values.get("from_port") or -1,
-        values.get("to_port") or -1,
+        _port(values.get("from_port")),
+        _port(values.get("to_port")),
         values.get("cidr_ipv4"),
         values.get("cidr_ipv6"),
         values.get("prefix_list_id"),
@@ -111,6 +111,11 @@ def _rule(aws: Aws, values: Mapping[str, Any], *, egress: bool) -> str | None:
         )
     ]
     return only(same, "SecurityGroupRuleId")
+
+
+def _port(asked: int | None) -> int:
+    """Give a port as a rule has it that is made: -1 where none is asked for. 0 is a port."""
+    return -1 if asked is None else asked
 
 
 NETWORK: Final[Mapping[str, Finder]] = MappingProxyType(

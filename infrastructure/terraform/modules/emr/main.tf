@@ -115,6 +115,14 @@ resource "aws_emr_cluster" "this" {
 
   tags = local.emr_tag
 
+  # EMR asks for the service's rules, adds those that it misses, and AWS refuses ours after that.
+  depends_on = [
+    aws_vpc_security_group_egress_rule.vpc,
+    aws_vpc_security_group_egress_rule.s3,
+    aws_vpc_security_group_ingress_rule.service,
+    aws_vpc_security_group_egress_rule.service,
+  ]
+
   lifecycle {
     # Steps are submitted beside Terraform, and scaling sets the number of core nodes.
     ignore_changes = [step, core_instance_group[0].instance_count]
