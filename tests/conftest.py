@@ -1,6 +1,8 @@
 """What the tests of a process share: one broker, the jars, the recorded data where they are."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         slow = {_shared_by(item.nodeid) for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: _shared_by(item.nodeid) not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let what killed processes leave lie below pytest's folder, and remove it at the end."""
+    folder = tmp_path_factory.mktemp("tmp", numbered=False)
+    told = {
+        "TMPDIR": str(folder),
+        "SPARK_LOCAL_DIRS": str(folder),
+        # A JVM does not look at TMPDIR.
+        "SPARK_SUBMIT_OPTS": f"-Djava.io.tmpdir={folder}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in told.items():
+            patch.setenv(name, value)
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +62,7 @@ class YarnCluster:
             "SPARK_HOME": str(SPARK_HOME),
             "HADOOP_CONF_DIR": str(self.folder / self.nodes[0] / "conf"),
             "JAVA_HOME": str(find_java().home),
-            "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1",
+            "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 {_scratch()}",
         }
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -137,7 +139,7 @@ class YarnCluster:
     def _java(self, main: str, node: str) -> list[str]:
         jars = ":".join(str(jar) for jar in jar_paths(YARN))
         opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
-        java = [str(find_java().executable), "-Xmx256m", "-XX:TieredStopAtLevel=1"]
+        java = [str(find_java().executable), "-Xmx256m", "-XX:TieredStopAtLevel=1", _scratch()]
         return [*java, *opened, "-cp", f"{self.folder / node / 'conf'}:{jars}", main]
 
     def launch(self, *, labels: bool) -> None:
@@ -226,6 +228,9 @@ def _running(folder: Path, nodes: Sequence[str], site: Site) -> Iterator[YarnClu
             end(process)
         # Last: with those that end, waiting ones would begin.
         _end_containers(folder)
+        # A gigabyte of unpacked archives; logs stay.
+        for node in nodes:
+            shutil.rmtree(folder / node / "local", ignore_errors=True)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -245,6 +250,11 @@ def _end_containers(folder: Path) -> None:
             os.killpg(int(pid_file.read_text()), signal.SIGKILL)
         except (ProcessLookupError, ValueError):
             continue
+
+
+def _scratch() -> str:
+    """Give the option by which a JVM's temporary files are where Python's are."""
+    return f"-Djava.io.tmpdir={tempfile.gettempdir()}"
 
 
 def _free_port() -> int:
