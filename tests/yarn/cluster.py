@@ -27,7 +27,8 @@ from marketlake.local.versions import YARN
 from tests.yarn.configuration import HOST, Site, write_configuration
 
 SPARK_HOME = Path(pyspark.__file__).parent
-_START_S = 90.0
+_START_S = 180.0
+_ANSWER_S = 60.0
 _OPENED = ("java.lang", "java.util", "java.net", "java.io")
 _MASTER = "org.apache.spark.deploy.yarn.ApplicationMaster"
 _SERVERS = {
@@ -117,6 +118,13 @@ class YarnCluster:
         processes = [leader, *leader.children(recursive=True)]
         return next(p for p in processes if any(_MASTER in word for word in p.cmdline()))
 
+    def node_setting(self, name: str) -> str:
+        """Give a setting as a node has it, whether it was told or not."""
+        node = self._ask("nodes")["nodes"]["node"][0]["nodeHTTPAddress"]
+        url = f"http://{node}/conf?format=json&name={name}"
+        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+            return str(json.load(answer)["property"]["value"])
+
     def containers(self, application: str) -> list[Path]:
         """Give the log folders of an application's containers."""
         return sorted(self.folder.glob(f"*/logs/{application}/container_*"))
@@ -195,7 +203,7 @@ class YarnCluster:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
             text = answer.read()
         return dict(json.loads(text)) if text else {}
 

@@ -11,6 +11,9 @@ from marketlake.emr.configurations import cluster_configurations
 from marketlake.settings.model import Settings
 
 HOST = "127.0.0.1"
+DISK = "viewfs://disk"
+"""The disk under a name of its own: what is there is unpacked once a node. Spark copies what is on
+``file:`` for each application, and YARN unpacks each copy: a gigabyte and half a minute."""
 _ADDRESSES = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
 
 
@@ -43,7 +46,12 @@ def write_configuration(
     conf = place / "conf"
     for made in (conf, place / "local", place / "logs"):
         made.mkdir(parents=True)
-    _write(conf / "core-site.xml", {"fs.defaultFS": "file:///", "hadoop.tmp.dir": f"{place}/tmp"})
+    core_site = {
+        "fs.defaultFS": "file:///",
+        "fs.viewfs.mounttable.disk.linkMergeSlash": "file:///",
+        "hadoop.tmp.dir": f"{place}/tmp",
+    }
+    _write(conf / "core-site.xml", core_site)
     addresses = zip(_ADDRESSES, ports, strict=False)
     yarn_site = {
         **_of_cluster(labels=site.labels),
@@ -87,6 +95,8 @@ def _of_cluster(*, labels: bool) -> dict[str, str]:
 
 def _of_machine(place: Path, localizer_port: int) -> dict[str, str]:
     return {
+        # All that a node is told and asked for waits for its next beat.
+        "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "200",
         "yarn.nodemanager.hostname": HOST,
         "yarn.nodemanager.bind-host": HOST,
         "yarn.nodemanager.address": f"{HOST}:0",

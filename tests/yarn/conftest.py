@@ -11,6 +11,7 @@ from marketlake.emr.packing import cluster_jars, main_file, pack_application, pa
 from marketlake.emr.spark_submit import Artifacts
 from marketlake.settings import environment
 from tests.yarn.cluster import SPARK_HOME, YarnCluster, interpreter, yarn
+from tests.yarn.configuration import DISK
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +31,19 @@ def artifacts() -> Artifacts:
         ]
     environment_archive, application = (done.result() for done in packed)
     return Artifacts(
-        environment=environment_archive.path.as_uri(),
-        application=application.path.as_uri(),
-        main=main_file().as_uri(),
-        jars=tuple(jar.as_uri() for jar in cluster_jars(delta=True)),
+        environment=f"{DISK}{environment_archive.path}",
+        application=f"{DISK}{application.path}",
+        main=f"{DISK}{main_file()}",
+        jars=tuple(f"{DISK}{jar}" for jar in cluster_jars(delta=True)),
     )
 
 
 @pytest.fixture(scope="session")
-def spark_settings() -> dict[str, str]:
+def spark_settings(yarn_cluster: YarnCluster) -> dict[str, str]:
     """What a cluster's own configuration would say; small, since all of it is on this machine."""
     return {
         "spark.yarn.jars": f"local:{SPARK_HOME}/jars/*",
+        "spark.yarn.stagingDir": f"{DISK}{yarn_cluster.folder}",
         "spark.driver.memory": "1g",
         # They live for seconds: compiling them for speed costs more than it gives.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",

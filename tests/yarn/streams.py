@@ -8,16 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketlake.contracts.tables import STATE_FOLDS, STREAM_TABLES
 from marketlake.emr.spark_submit import Artifacts, spark_submit
+from marketlake.lake.delta import DeltaTables
 from marketlake.lake.runs import last_run
 from marketlake.lake.storage import Storage
+from marketlake.settings.model import IndicatorSettings
+from streaming.pipeline import APPLICATION
+from streaming.stages.indicators import table_of
+from tests.streaming.deaths import tables_of
 from tests.streaming.lakes import manifests_of
 from tests.yarn.cluster import SPARK_HOME, YarnCluster
 
 PROGRAM = str(SPARK_HOME / "bin" / "spark-submit")
 SHOW_CACHE = {"NUMBA_DEBUG_CACHE": "1"}
 _OFFSETS = 4_000
-_LIMIT_S = 300.0
+LIMIT_S = 300.0
 _ENDED = {"FINISHED", "FAILED", "KILLED"}
 
 
@@ -54,7 +60,7 @@ class StreamOnYarn:
         before = len(self.cluster.applications())
         log = self.lake.parent / f"step-{before}.log"
         step = self.cluster.start(command, log)
-        ends_s = time.monotonic() + _LIMIT_S
+        ends_s = time.monotonic() + LIMIT_S
         while len(self.cluster.applications()) == before:
             assert step.poll() is None, log.read_text()[-3_000:]
             assert time.monotonic() < ends_s, "nothing was submitted"
@@ -72,7 +78,7 @@ class StreamOnYarn:
 
     def wait_for(self, application: str, seen: Callable[[], bool]) -> None:
         """Wait for something while an application runs."""
-        ends_s, asked_s = time.monotonic() + _LIMIT_S, 0.0
+        ends_s, asked_s = time.monotonic() + LIMIT_S, 0.0
         while not seen():
             if time.monotonic() - asked_s > 1:
                 asked_s = time.monotonic()
@@ -83,7 +89,7 @@ class StreamOnYarn:
 
     def wait_for_end(self, application: str) -> None:
         """Wait until an application has ended, in whatever way."""
-        ends_s = time.monotonic() + _LIMIT_S
+        ends_s = time.monotonic() + LIMIT_S
         while self.cluster.application(application)["state"] not in _ENDED:
             assert time.monotonic() < ends_s, self.cluster.errors()
             time.sleep(0.2)
@@ -95,8 +101,29 @@ class StreamOnYarn:
         return "" if found is None else found.id
 
     @property
+    def undone(self) -> set[str]:
+        """Tables that lack a batch which was decided."""
+        decided = {
+            path: manifest.sequence
+            for manifest in manifests_of(self.lake)
+            for path in tables_of(manifest)
+        }
+        tables = DeltaTables(
+            self.storage, [*STREAM_TABLES, table_of(IndicatorSettings()), STATE_FOLDS]
+        )
+        return {
+            path
+            for path, sequence in decided.items()
+            if tables.version_of(path, APPLICATION) != sequence
+        }
+
+    @property
     def is_in_batch(self) -> bool:
-        """True while a batch is begun and not done; of a stream that was killed, for good."""
+        """True while a batch is planned and not done; of a stream that was killed, for good.
+
+        One that is planned may stay so when a stream has ended in peace: nothing of it is decided,
+        and the next run takes the very same messages.
+        """
         return self._last("commits") < self._last("offsets")
 
     def _last(self, log: str) -> int:

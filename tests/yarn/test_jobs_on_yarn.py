@@ -36,7 +36,7 @@ from tests.streaming.lakes import (
 )
 from tests.yarn.cluster import YarnCluster, end
 from tests.yarn.configuration import cluster_site
-from tests.yarn.streams import PROGRAM, SHOW_CACHE, StreamOnYarn, messages_in
+from tests.yarn.streams import LIMIT_S, PROGRAM, SHOW_CACHE, StreamOnYarn, messages_in
 
 # The first test waits for the packing too, which is done once a release.
 pytestmark = [
@@ -78,6 +78,8 @@ class Ended:
         Exit status of the step; EMR says FAILED of any but 0.
     in_batch : bool
         A batch had been begun, and not been done.
+    undone : set of str
+        Tables without a batch that had been decided.
     messages : int
         In the lake by then.
     """
@@ -85,6 +87,7 @@ class Ended:
     application: str
     status: int
     in_batch: bool
+    undone: set[str]
     messages: int
 
 
@@ -98,6 +101,12 @@ def stream(
     return StreamOnYarn(yarn_cluster, artifacts, settings, source, lake)
 
 
+def ended(stream: StreamOnYarn, application: str, status: int) -> Ended:
+    """Look at what a driver has left, before another comes."""
+    messages = messages_in(stream.lake)
+    return Ended(application, status, stream.is_in_batch, stream.undone, messages)
+
+
 @pytest.fixture(scope="module")
 def killed(stream: StreamOnYarn) -> Ended:
     """The first driver killed, and the second, which YARN started by itself, killed by YARN."""
@@ -108,10 +117,10 @@ def killed(stream: StreamOnYarn) -> Ended:
         stream.wait_for_batch(application)
         assert step.poll() is None, "the step goes on with the second driver"
         stream.cluster.kill(application)
-        status = step.wait(60)
+        status = step.wait(LIMIT_S)
     finally:
         end(step)
-    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
+    return ended(stream, application, status)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +132,10 @@ def drained(stream: StreamOnYarn, killed: Ended) -> Ended:
         run = last_run(stream.storage)
         assert run is not None
         request_stop(stream.storage, run, "a test")
-        status = step.wait(60)
+        status = step.wait(LIMIT_S)
     finally:
         end(step)
-    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
+    return ended(stream, application, status)
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +147,11 @@ def finished(stream: StreamOnYarn, drained: Ended) -> Ended:
         stream.wait_for(application, lambda: stream.run != former)
         # What EMR sends to the process of a step that is cancelled.
         step.terminate()
-        status = step.wait(60)
+        status = step.wait(LIMIT_S)
     finally:
         end(step)
     stream.wait_for_end(application)
-    return Ended(application, status, stream.is_in_batch, messages_in(stream.lake))
+    return ended(stream, application, status)
 
 
 def test_yarn_starts_a_killed_driver_again(stream: StreamOnYarn, killed: Ended):
@@ -163,13 +172,14 @@ def test_driver_asked_by_the_lake_ends_in_peace(
     stream: StreamOnYarn, killed: Ended, drained: Ended, local: Path
 ):
     assert stream.cluster.application(drained.application)["finalStatus"] == "SUCCEEDED"
-    assert (drained.status, drained.in_batch) == (0, False)
+    assert (drained.status, drained.undone) == (0, set())
     assert killed.messages < drained.messages < messages_in(local)
 
 
 def test_driver_outlives_its_cancelled_step(stream: StreamOnYarn, finished: Ended):
     assert finished.status != 0
     assert stream.cluster.application(finished.application)["finalStatus"] == "SUCCEEDED"
+    assert finished.undone == set()
 
 
 def test_stream_ended_in_every_way_equals_a_local_run(
@@ -179,8 +189,12 @@ def test_stream_ended_in_every_way_equals_a_local_run(
     assert_same_state(local, stream.lake)
 
 
-def test_executors_load_the_packed_kernels_and_compile_none(stream: StreamOnYarn, finished: Ended):
-    output = stream.cluster.output(finished.application)
+def test_executors_load_the_packed_kernels_and_compile_none(
+    stream: StreamOnYarn, killed: Ended, drained: Ended, finished: Ended
+):
+    # All of them: what one had compiled, the next would load.
+    applications = {a.application for a in (killed, drained, finished)}
+    output = "".join(stream.cluster.output(application) for application in applications)
     loaded = re.findall(r"\[cache\] data loaded from '(.*?)'", output)
     assert len(set(loaded)) > 50
     assert all("/application/" in path for path in loaded)
