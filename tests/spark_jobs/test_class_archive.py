@@ -18,7 +18,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def java(*options: str) -> subprocess.CompletedProcess[str]:
     command = [str(find_java().executable), *options, "-version"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
 
 
 def test_without_an_archive_there_is_no_option():

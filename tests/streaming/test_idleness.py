@@ -33,7 +33,7 @@ def trade(second: float, instrument: str, price: float) -> Message:
     return "trade", instrument.encode(), encode(event)
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 250.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {timeout_s} s"
@@ -57,7 +57,7 @@ def in_background(runner: StreamRunner) -> Iterator[None]:
             yield
         finally:
             runner.stop()
-            run.result(60)
+            run.result(200)
 
 
 def test_a_quiet_market_closes_its_bars_and_comes_back(

@@ -103,7 +103,7 @@ def test_killed_and_run_again_it_gives_the_lake_that_the_stream_made_and_goes_on
             assert process.returncode is None, process.err
             time.sleep(0.01)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(300) == -signal.SIGKILL
     finally:
         process.bury()
     assert len(manifests_of(after)) < len(manifests_of(before))
@@ -125,7 +125,7 @@ def test_killed_and_run_again_it_gives_the_lake_that_the_stream_made_and_goes_on
             assert stream.returncode is None, stream.err
             time.sleep(0.1)
         done = rebuild(*lakes, "--switch", "--json")
-        assert stream.wait(60) == 0, stream.err
+        assert stream.wait(300) == 0, stream.err
     finally:
         stream.bury()
     assert done.exit_code == 0, done.output

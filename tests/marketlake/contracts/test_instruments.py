@@ -1,5 +1,6 @@
 """Instruments: derived from symbols, or from the tables, or unknown."""
 
+import time
 import timeit
 
 import pytest
@@ -112,5 +113,7 @@ def test_impossible_fee_is_refused(bps):
 
 def test_look_ups_are_cached():
     assert resolve("okx", "SOL-USDT") is resolve("okx", "SOL-USDT")
-    seconds = timeit.timeit(lambda: resolve("okx", "SOL-USDT"), number=10_000)
+    seconds = timeit.timeit(
+        lambda: resolve("okx", "SOL-USDT"), timer=time.process_time, number=10_000
+    )
     assert seconds < 0.5  # 50 µs each: a hundred times what a cached look-up takes

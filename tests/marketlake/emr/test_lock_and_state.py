@@ -80,7 +80,7 @@ def test_the_lock_of_a_process_killed_on_this_machine_is_taken_at_once(place: S3
     with lock(place) as held:
         assert held.taken_from is not None
         assert held.taken_from.what == "deploy"
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 60
 
 
 def test_the_lock_of_another_machine_is_taken_when_it_is_stale(place: S3Files):

@@ -73,18 +73,19 @@ def test_a_kinesis_target_is_read(uri: str, region: str, prefix: str) -> None:
 
 
 def test_a_broker_that_is_down_is_told_within_the_bound() -> None:
+    """Of 1 s, and not of the 10 s that it is by default."""
     with socket.socket() as taken:  # bound and not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         started = time.monotonic()
         with pytest.raises(BrokerUnavailableError, match=f"no Kafka broker answers at {address}"):
             KafkaPublisher(address, connect_timeout_s=1.0)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 9
 
 
 def end_offset(consumer: Consumer, partition: TopicPartition) -> int:
     """Ask for the end of a partition; one that was made just now may have no leader yet."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             return consumer.get_watermark_offsets(partition, timeout=10)[1]
@@ -104,7 +105,7 @@ def read_topic(bootstrap: str, topic: str, partitions: int) -> Iterator[tuple[in
         high = end_offset(consumer, TopicPartition(topic, partition))
         consumer.assign([here])
         for _ in range(high):
-            message = consumer.poll(10)
+            message = consumer.poll(60)
             assert message is not None
             assert message.error() is None
             kind, timestamp_ms = message.timestamp()

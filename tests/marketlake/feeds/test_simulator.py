@@ -176,10 +176,10 @@ def test_gaps_leave_sequence_numbers_out():
 
 def test_two_hundred_thousand_events_take_seconds():
     config = SimulationConfig(seed=1, trades_per_second=100, quotes_per_second=300)
-    started = time.perf_counter()
+    started = time.process_time()
     count = sum(1 for _ in itertools.islice(simulate(config).messages(), 200_000))
     assert count == 200_000
-    assert time.perf_counter() - started < 10.0
+    assert time.process_time() - started < 10.0
 
 
 # ---- what events hold

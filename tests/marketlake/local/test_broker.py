@@ -32,12 +32,12 @@ def consume(bootstrap: str, topic: str, count: int) -> list:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "t", "log_level": 0})
     consumer.assign([TopicPartition(topic, 0, 0)])
     try:
-        return consumer.consume(count, timeout=30)
+        return consumer.consume(count, timeout=120)
     finally:
         consumer.close()
 
 
-def wait_until_gone(pid: int, timeout_s: float = 10) -> bool:
+def wait_until_gone(pid: int, timeout_s: float = 60) -> bool:
     deadline = time.monotonic() + timeout_s
     while psutil.pid_exists(pid):
         if time.monotonic() > deadline:
@@ -157,7 +157,7 @@ def test_it_ends_with_a_parent_that_is_killed():
     parent.kill()
     parent.communicate()
     assert wait_until_gone(int(pid))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(folder).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(folder).exists()
@@ -171,6 +171,6 @@ def test_as_a_program_it_serves_until_it_is_asked_to_end(tmp_path):
     host, port = address.split(":")
     socket.create_connection((host, int(port)), timeout=5).close()
     program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=30)
+    program.communicate(timeout=120)
     assert program.returncode == 0
     assert not psutil.pid_exists(int(pid.removeprefix("pid ")))

@@ -150,7 +150,7 @@ def test_a_broker_that_comes_back_is_read_on(tmp_path: Path):
         began_s = time.monotonic()
         with pytest.raises(FetchError, match="nothing was lost"):
             list(KafkaFetcher(own.bootstrap, 2).read(OffsetRange(topic, 0, 0, 1)))
-        assert time.monotonic() - began_s < 30
+        assert time.monotonic() - began_s < 60
 
 
 def logged(lake: Path, batch: int, source_line: str) -> None:

@@ -165,7 +165,7 @@ def feed_until(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     try:
         for line in program.stdout:
             report = json.loads(line)
@@ -179,7 +179,7 @@ def feed_until(
             if trades == wanted or time.monotonic() > deadline:
                 break
         program.send_signal(signal.SIGTERM)
-        rest, errors = program.communicate(timeout=30)
+        rest, errors = program.communicate(timeout=120)
     finally:
         program.kill()
     assert program.returncode == 0, errors
@@ -229,26 +229,29 @@ def test_it_ends_by_itself_and_says_what_it_did(
 def test_metrics_are_served_while_it_runs(
     broker: EmbeddedBroker, server: LocalVenues, tmp_path: Path
 ) -> None:
-    server.play("trades:BTC-USDT", [okx_trade(n) for n in range(1, 51)])
+    trades = [okx_trade(n) for n in range(1, 52)]
+    server.play("trades:BTC-USDT", [*trades[:50], Hold("50 scraped"), trades[50]])
     path = settings_file(tmp_path, server)
     port = free_port()
     path.write_text(path.read_text() + f"\n[observability]\nmetrics_port = {port}\n")
     seen: list[str] = []
 
     def scrape() -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not any("published_total{" in s for s in seen):
-            time.sleep(0.2)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not any("} 50.0" in s for s in seen):
+            time.sleep(0.05)
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                     seen.append(answer.read().decode())
             except OSError:
                 continue
+        # The last trade, with which it ends.
+        server.release("50 scraped")
 
     scraper = threading.Thread(target=scrape)
     scraper.start()
     result = run(
-        "--venues", "okx", "--instruments", "BTC-USDT", "--channels", "trades", "--duration", 4,
+        "--venues", "okx", "--instruments", "BTC-USDT", "--channels", "trades", "--max-events", 51,
         "--to", f"kafka:{broker.bootstrap}/measured", "--config", path,
     )  # fmt: skip
     scraper.join()
