@@ -121,8 +121,9 @@ class YarnCluster:
     def node_setting(self, name: str) -> str:
         """Give a setting as a node has it, whether it was told or not."""
         node = self._ask("nodes")["nodes"]["node"][0]["nodeHTTPAddress"]
-        url = f"http://{node}/conf?format=json&name={name}"
-        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+        url = f"http://{node}/conf?name={name}"
+        request = urllib.request.Request(url, headers={"Accept": "application/json"})
+        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
             return str(json.load(answer)["property"]["value"])
 
     def containers(self, application: str) -> list[Path]:
