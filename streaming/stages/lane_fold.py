@@ -39,6 +39,9 @@ from streaming.stages.presence import Presence
 from streaming.stages.rows import Decoded
 from streaming.stages.validate import TimeBounds
 
+_ADMISSION: Final = "admission."
+CLOCKS: Final = f"{_ADMISSION}clocks"
+"""Array of a lane's own row of state: partition, latest time, floor, active."""
 _ORDER: Final = ("time_us", "sequence")
 _ORDER_OF_SEVERAL: Final = (*_ORDER, "content")
 """Of several partitions there is no order of arrival that could break a tie."""
@@ -175,7 +178,7 @@ class LaneFold:
         return pa.concat_tables([self._whole_row(), *self._kept.tables()])
 
     def _whole_row(self) -> pa.Table:
-        whole = {f"admission.{k}": v for k, v in self.admission.state().items()}
+        whole = {f"{_ADMISSION}{k}": v for k, v in self.admission.state().items()}
         return whole_row("lane", pack_arrays(whole | self._pending_state()))
 
     def _pending_state(self) -> Columns:
@@ -211,7 +214,7 @@ class LaneFold:
                     "restore its entry or start a new lake"
                 )
         self.admission = Admission.restore(
-            self.admission.lateness_us, _with_prefix(whole, "admission.")
+            self.admission.lateness_us, _with_prefix(whole, _ADMISSION)
         )
         order = _ORDER_OF_SEVERAL if self.merged else _ORDER
         self._buffer = ReorderBuffer(order, _with_prefix(whole, "pending."))
