@@ -30,7 +30,8 @@ from streaming.stages.messages import (
     PlacedControl,
     end_of_minute_us,
 )
-from streaming.steps import Results, answers_of_controls, results_of, run_steps
+from streaming.stages.tasks import forget
+from streaming.steps import Results, results_of_controls, run_steps
 from streaming.succession import endings, joins
 
 PIPELINE: Final = STREAM
@@ -44,8 +45,8 @@ _COMMITS_AT_ONCE: Final = 8
 BatchListener = Callable[[Manifest, float], None]
 """Called with each batch's manifest and the seconds it took, after its commits."""
 
-StepOne = Callable[[BatchPlan], DataFrame | None]
-"""Gives the answers of step one over the messages of a batch; None where there are none."""
+Steps = Callable[[BatchPlan], Results]
+"""Takes both steps over the messages of a batch; gives nothing of lanes where there are none."""
 
 
 class Pipeline:
@@ -117,6 +118,8 @@ class Pipeline:
                 f"lake {self._lake} is being made from another: marketlake rebuild --switch ends "
                 "that, or choose another --lake"
             )
+        # What a pipeline before this one left in memory is not what this one begins with.
+        forget(self._lake)
         self.last = self._manifests.last()
         if self.last is None:
             if self.storage.exists(f"{self.checkpoint}/commits/0"):
@@ -143,13 +146,13 @@ class Pipeline:
         self._commit(self.last)
         self._owners = Owners.of(self.storage, self.last)
 
-    def process(self, spark_batch: int, step_one: StepOne) -> None:
+    def process(self, spark_batch: int, steps: Steps) -> None:
         """Take one batch of the Spark query; a batch that was decided before is not repeated."""
         with self._lock:
             if self.last is not None and spark_batch <= self.last.spark_batch:
                 self._commit(self.last)
                 return
-            while shared := self._run("messages", spark_batch, step_one):
+            while shared := self._run("messages", spark_batch, steps):
                 # Not decided: taken again when the lanes that share instruments are one.
                 self._control(shared)
             settle_us = self._settings.stream.settle_ms * 1_000
@@ -189,7 +192,7 @@ class Pipeline:
         if controls:
             decided = self.last.spark_batch if self.last else -1
             kind = "lanes" if changes_lanes(controls[0].event) else "control"
-            self._run(kind, decided, lambda plan: answers_of_controls(self._spark, plan, controls))
+            self._run(kind, decided, lambda plan: results_of_controls(self._spark, plan, controls))
 
     def end_events(self) -> Events:
         """Events that end every active input, each at the end of its last whole minute."""
@@ -231,11 +234,10 @@ class Pipeline:
             plan = replace(plan, ingest_time_us=upto.ingest_time_us, live=False, notes=True)
             self._decide(plan, kind, upto.spark_batch, run_steps(rows, plan), started)
 
-    def _run(self, kind: str, spark_batch: int, step_one: StepOne) -> Events:
+    def _run(self, kind: str, spark_batch: int, steps: Steps) -> Events:
         """Take a batch; give what must happen first where it cannot be decided."""
         started, plan = time.monotonic(), self._plan()
-        answers = step_one(plan)
-        results: Results = results_of(answers, plan) if answers is not None else ([], [])
+        results = steps(plan)
         if not results[0]:
             return []
         shared = self._owners.shared(plan.inputs, results[0]) if kind == "messages" else []

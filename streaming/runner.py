@@ -171,8 +171,8 @@ class StreamRunner:
                 raise _StoppedError
             successions = self._source.successions(self._reading, spark_batch)
             self.pipeline.succeed(successions)
-            step_one = partial(self._source.step_one, self._reading, frame, spark_batch)
-            self.pipeline.process(spark_batch, step_one)
+            steps = partial(self._source.steps, self._reading, frame, spark_batch)
+            self.pipeline.process(spark_batch, steps)
             self.pipeline.retire(successions)
         except Exception as error:
             self._failure = error

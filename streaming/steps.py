@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -10,11 +10,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sql
 
 from streaming.sources.kafka_fetch import OffsetRange
+from streaming.stages.lane_task import Answer
 from streaming.stages.lanes import by_lane
 from streaming.stages.messages import BatchPlan, LaneResult, MergeResult, PlacedControl
 from streaming.stages.tasks import (
     ANSWER_DDL,
     INPUT_COLUMNS,
+    fold_controls,
+    fold_ranges,
+    holds_folds,
+    merge_answers,
     step_one,
     step_one_from_kafka,
     step_one_of_controls,
@@ -50,10 +55,28 @@ def answers_of_ranges(
     return spark.range(0, len(shares), 1, len(shares)).mapInArrow(fetch, ANSWER_DDL)
 
 
+def results_of_ranges(
+    spark: SparkSession, plan: BatchPlan, bootstrap: str, ranges: Sequence[OffsetRange]
+) -> Results:
+    """Run both steps over ranges of offsets; over few messages in this process."""
+    if messages_in(ranges) > plan.settings.stream.driver_messages:
+        return results_of(answers_of_ranges(spark, plan, bootstrap, ranges), plan)
+    return _results(merge_answers(plan, fold_ranges(plan, bootstrap, ranges)))
+
+
+def results_of_controls(
+    spark: SparkSession, plan: BatchPlan, controls: Sequence[PlacedControl]
+) -> Results:
+    """Let inputs, each named once, take control events; in this process if it holds their folds."""
+    if not holds_folds(plan):
+        return results_of(answers_of_controls(spark, plan, controls), plan)
+    return _results(merge_answers(plan, fold_controls(plan, controls)))
+
+
 def answers_of_controls(
     spark: SparkSession, plan: BatchPlan, controls: Sequence[PlacedControl]
 ) -> DataFrame:
-    """Let inputs, each named once, take control events."""
+    """Let inputs take control events."""
     lanes = by_lane(plan, controls)
     tasks = min(spark.sparkContext.defaultParallelism, len(lanes))
     shares = [lanes[task::tasks] for task in range(tasks)]
@@ -65,14 +88,15 @@ def share_out(lanes: Sequence[Sequence[OffsetRange]], tasks: int) -> list[list[l
     """Deal lanes to at most so many tasks, each next largest one to the task with the least."""
     shares: list[list[list[OffsetRange]]] = [[] for _ in range(min(tasks, len(lanes)))]
     loads = [0] * len(shares)
-    for lane in sorted(lanes, key=lambda spans: (-_messages(spans), _place(spans[0]))):
+    for lane in sorted(lanes, key=lambda spans: (-messages_in(spans), _place(spans[0]))):
         lightest = loads.index(min(loads))
         shares[lightest].append(sorted(lane, key=_place))
-        loads[lightest] += _messages(lane)
+        loads[lightest] += messages_in(lane)
     return shares
 
 
-def _messages(spans: Sequence[OffsetRange]) -> int:
+def messages_in(spans: Sequence[OffsetRange]) -> int:
+    """Count the messages of ranges; offsets without one, as of transactions, count too."""
     return sum(span.end - span.start for span in spans)
 
 
@@ -87,16 +111,16 @@ def results_of(answers: DataFrame, plan: BatchPlan) -> Results:
         .mapInArrow(partial(step_two, plan=plan), ANSWER_DDL)
         .collect()
     )
-    lanes = [
-        msgspec.msgpack.decode(bytes(row["payload"]), type=LaneResult)
-        for row in rows
-        if row["kind"] == "lane"
-    ]
-    merges = [
-        msgspec.msgpack.decode(bytes(row["payload"]), type=MergeResult)
-        for row in rows
-        if row["kind"] == "merge"
-    ]
+    return _results((row["bucket"], row["kind"], bytes(row["payload"])) for row in rows)
+
+
+def _results(answers: Iterable[Answer]) -> Results:
+    lanes, merges = [], []
+    for _bucket, kind, payload in answers:
+        if kind == "lane":
+            lanes.append(msgspec.msgpack.decode(payload, type=LaneResult))
+        else:
+            merges.append(msgspec.msgpack.decode(payload, type=MergeResult))
     return sorted(lanes, key=lambda r: r.name), sorted(merges, key=lambda r: r.name)
 
 

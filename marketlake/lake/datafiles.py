@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -83,6 +83,19 @@ def day_text(days: int) -> str:
     return (_EPOCH + timedelta(days=days)).isoformat()
 
 
+class SealedFile(NamedTuple):
+    """A data file that is complete, and what is to be written."""
+
+    file: DataFile
+    data: memoryview
+
+
+def write_files(storage: Storage, sealed: Sequence[SealedFile]) -> list[DataFile]:
+    """Write data files, on S3 several at a time; give their descriptions."""
+    storage.write_all([(f"{file.table}/{file.path}", data) for file, data in sealed])
+    return [file for file, _data in sealed]
+
+
 class DataFileWriter:
     """Collects rows of one table and writes one file a partition.
 
@@ -113,23 +126,22 @@ class DataFileWriter:
 
     def close(self) -> list[DataFile]:
         """Write all files and describe them."""
-        return [self._write(partition, file) for partition, file in sorted(self._open.items())]
+        return write_files(self._storage, self.seal())
 
-    def _write(self, partition: tuple[str, ...], file: _OpenFile) -> DataFile:
+    def seal(self) -> list[SealedFile]:
+        """Complete all files; :func:`write_files` writes them, and those of other writers."""
+        return [self._seal(partition, file) for partition, file in sorted(self._open.items())]
+
+    def _seal(self, partition: tuple[str, ...], file: _OpenFile) -> SealedFile:
         data = file.finish()
         values = dict(zip(self._table.partition_by, partition, strict=True))
         folder = "/".join(f"{name}={value}" for name, value in values.items())
         path = f"{folder}/{self._label}-{uuid.uuid4().hex}.parquet"
-        self._storage.write(f"{self._table.path}/{path}", data)
-        return DataFile(
-            self._table.path,
-            path,
-            len(data),
-            file.rows,
-            hashlib.sha256(data).hexdigest(),
-            values,
-            file.statistics(),
+        digest = hashlib.sha256(data).hexdigest()
+        described = DataFile(
+            self._table.path, path, len(data), file.rows, digest, values, file.statistics()
         )
+        return SealedFile(described, data)
 
 
 def _compression(path: str, schema: pa.Schema) -> str | dict[str, str]:

@@ -39,6 +39,10 @@ class LocalFiles:
                 f"cannot write {target}: {error.strerror or error}; {_NO_ROOM}"
             ) from error
 
+    def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
+        for relative, data in files:
+            self.write(relative, data)
+
     def write_new(self, relative: str, data: bytes) -> None:
         target = self.root / relative
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")

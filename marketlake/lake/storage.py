@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +89,16 @@ class Storage:
             If it cannot be written.
         """
         self.files.write(relative, data)
+
+    def write_all(self, files: Sequence[tuple[str, bytes | memoryview]]) -> None:
+        """Write files as :meth:`write` does, on S3 several at a time.
+
+        Raises
+        ------
+        LakeError
+            If one cannot be written; others may have been.
+        """
+        self.files.write_all(files)
 
     def write_new(self, relative: str, data: bytes) -> None:
         """Write a file that must not exist yet, durably.

@@ -26,7 +26,7 @@ class ClusterSettings(Section):
     executor_python_mb: int = Field(2_304, ge=384)
     """The rest of it: the Python workers, where the folds are, and Arrow."""
     driver_heap_mb: int = Field(1_024, ge=512)
-    """Java's part of the driver, which plans and commits, and folds nothing."""
+    """Java's part of the driver, which plans and commits."""
     driver_python_mb: int = Field(1_024, ge=384)
     """The rest of it. With the defaults a driver and an executor are 6144 MB, what YARN has on an
     m5.large."""

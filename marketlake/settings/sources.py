@@ -28,6 +28,10 @@ class StreamSettings(Section):
     kafka_reader: Literal["workers", "spark"] = "workers"
     """Who fetches messages: the Python workers, straight from the broker, or Spark's own reader,
     which passes them through the JVM. The lake is the same."""
+    driver_messages: int = Field(4_000, ge=0)
+    """A batch with no more messages is folded by the driver: to give workers so little takes longer
+    than to fold it. 0 for never, and always so where Spark reads for the workers. The lake is the
+    same."""
     kafka_give_up_s: int = Field(60, ge=6)
     """The stream fails when Kafka has not answered for so long; elections and restarts of brokers
     take less."""

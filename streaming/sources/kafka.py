@@ -21,7 +21,7 @@ from marketlake.settings.model import Settings
 from streaming.sources.kafka_offsets import planned_ranges
 from streaming.sources.source import Reading, SourceError, Succession
 from streaming.stages.messages import BatchPlan, InputPosition, input_name
-from streaming.steps import answers_of_ranges, answers_of_rows, whole_lanes
+from streaming.steps import Results, results_of_ranges, run_steps, whole_lanes
 
 _ANSWER_TIMEOUT_S: Final = 15.0
 _OFFSETS_TIMEOUT_S: Final = 3.0
@@ -200,17 +200,17 @@ class KafkaSource:
             )
         )
 
-    def step_one(
+    def steps(
         self, reading: Reading, frame: DataFrame, spark_batch: int, plan: BatchPlan
-    ) -> DataFrame | None:
+    ) -> Results:
         """See :class:`Source`."""
         if reading.settings.stream.kafka_reader == "spark":
-            return answers_of_rows(whole_lanes(frame, plan), plan)
+            return run_steps(whole_lanes(frame, plan), plan)
         # Of the frame nothing is read: that it came says that the offsets are planned.
         ranges = planned_ranges(reading.storage, reading.checkpoint, spark_batch)
         if not ranges:
-            return None
-        return answers_of_ranges(reading.spark, plan, self.bootstrap, ranges)
+            return [], []
+        return results_of_ranges(reading.spark, plan, self.bootstrap, ranges)
 
     def successions(
         self,

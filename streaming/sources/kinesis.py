@@ -22,7 +22,7 @@ from streaming.sources.kinesis_succession import successions
 from streaming.sources.offset_log import logged_offset
 from streaming.sources.source import Reading, SourceError, Succession
 from streaming.stages.messages import BatchPlan, InputPosition, input_name
-from streaming.steps import answers_of_rows, whole_lanes
+from streaming.steps import Results, run_steps, whole_lanes
 
 _METADATA: Final = "_marketlake/stream/kinesis"
 """Folder of the lake in which readers leave where they stopped."""
@@ -184,17 +184,17 @@ class KinesisSource:
             "fail_on_data_loss": str(own.fail_on_data_loss).lower(),
         }
 
-    def step_one(
+    def steps(
         self,
         reading: Reading,  # noqa: ARG002
         frame: DataFrame,
         spark_batch: int,  # noqa: ARG002
         plan: BatchPlan,
-    ) -> DataFrame | None:
+    ) -> Results:
         """See :class:`Source`."""
         if self.settings.reader == "aws":
             frame = kinesis_connector.with_offsets(frame, plan)
-        return answers_of_rows(whole_lanes(frame, plan), plan)
+        return run_steps(whole_lanes(frame, plan), plan)
 
     def successions(self, reading: Reading, spark_batch: int) -> Sequence[Succession]:
         """See :class:`Source`: shards that were split or merged."""

@@ -13,6 +13,7 @@ from marketlake.lake.manifests import ManifestInput
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import Settings
 from streaming.stages.messages import BatchPlan, InputPosition
+from streaming.steps import Results
 
 
 class SourceError(MarketlakeError):
@@ -109,10 +110,10 @@ class Source(Protocol):
         """
         ...
 
-    def step_one(
+    def steps(
         self, reading: Reading, frame: DataFrame, spark_batch: int, plan: BatchPlan
-    ) -> DataFrame | None:
-        """Give the answers of step one over a batch; None where it holds nothing."""
+    ) -> Results:
+        """Take both steps over a batch; give nothing of lanes where it holds nothing."""
         ...
 
     def successions(self, reading: Reading, spark_batch: int) -> Sequence[Succession]:

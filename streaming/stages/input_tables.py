@@ -18,7 +18,7 @@ from marketlake.contracts.tables import (
     SILVER_QUARANTINE,
     Table,
 )
-from marketlake.lake.datafiles import DataFile, DataFileWriter, day_text
+from marketlake.lake.datafiles import DataFileWriter, SealedFile, day_text
 from marketlake.lake.storage import Storage
 from streaming.stages.catalog import InstrumentCatalog
 from streaming.stages.detectors import Anomaly
@@ -149,9 +149,9 @@ class InputTables:
         parts = by_market_and_day(rows, catalog.markets(), codes, time_us)
         self._gold(GOLD_ANOMALIES, parts)
 
-    def close(self) -> list[DataFile]:
-        """Write all files."""
-        return [file for writer in self._writers.values() for file in writer.close()]
+    def seal(self) -> list[SealedFile]:
+        """Complete all files."""
+        return [file for writer in self._writers.values() for file in writer.seal()]
 
     def _gold(self, table: Table, parts: Partitioned) -> None:
         for partition, rows in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from marketlake.analytics.arrays import (
     row_count,
 )
 from marketlake.contracts.control import Control, encode_control
+from marketlake.lake.datafiles import DataFile, SealedFile, write_files
 from marketlake.lake.storage import Storage
 from streaming.stages.fold_output import FoldOutput
 from streaming.stages.given_events import GivenEvents
@@ -35,10 +36,25 @@ from streaming.stages.messages import (
     merged_watermark_us,
 )
 from streaming.stages.rows import Decoded
-from streaming.stages.state_files import is_due_whole, read_versioned, write_state
+from streaming.stages.state_files import is_due_whole, read_versioned, seal_state
+
+Answer = tuple[int, str, bytes]
+"""(bucket, kind, payload), as a step gives it on."""
 
 _CACHE: Final[dict[str, tuple[StateFile, LaneFold]]] = {}
 """Folds that this process left, by lane, with the last file of the chain that holds the same."""
+
+
+def is_held(lake: str, lane: str, chain: Sequence[StateFile]) -> bool:
+    """Tell whether this process has a lane's fold as the last file of a chain left it."""
+    cached = _CACHE.get(f"{lake}/{lane}")
+    return cached is not None and cached[0] == chain[-1]
+
+
+def forget(lake: str) -> None:
+    """Let this process load the folds of a lake from its files again."""
+    for name in [name for name in _CACHE if name.startswith(f"{lake}/")]:
+        _CACHE.pop(name, None)
 
 
 class LaneTask:
@@ -64,6 +80,8 @@ class LaneTask:
         self._tables: dict[int, InputTables] = {}
         self._next_offset: dict[int, int] = {}
         self._given = GivenEvents()
+        self._files: list[DataFile] = []
+        self._state_file: DataFile | None = None
 
     def _known(self, partition: int) -> InputPosition:
         unknown = InputPosition(self.topic, partition)
@@ -207,20 +225,32 @@ class LaneTask:
         self._given.take(output, self.fold.event_type)
         tables.anomalies(output.anomalies)
 
-    def finish(self) -> Iterator[tuple[int, str, bytes]]:
-        """Write what is open; give the result and the events, as (bucket, kind, payload)."""
-        state_file, whole = None, is_due_whole(self._chain)
+    def finish(self) -> Iterator[Answer]:
+        """Write what is open; give the result and the events."""
+        write_files(self._storage, self.seal())
+        yield from self.answers()
+
+    def seal(self) -> list[SealedFile]:
+        """Complete the files; they are to be written before the answers are given on."""
+        files = [file for _, tables in sorted(self._tables.items()) for file in tables.seal()]
+        self._files = [sealed.file for sealed in files]
         if self._plan.writes("state/folds"):
-            state_file = write_state(
+            state = seal_state(
                 self._storage,
                 f"{self._plan.label}-{self.name}",
                 "instruments",
                 self.name,
                 self._plan.sequence,
-                self.fold.state() if whole else self.fold.changes(),
+                self.fold.state() if self._whole else self.fold.changes(),
             )
-            held = StateFile(f"{state_file.table}/{state_file.path}", state_file.size_bytes)
+            files.append(state)
+            self._state_file = state.file
+            held = StateFile(f"{state.file.table}/{state.file.path}", state.file.size_bytes)
             _CACHE[f"{self._plan.lake}/{self.name}"] = (held, self.fold)
+        return files
+
+    def answers(self) -> Iterator[Answer]:
+        """Give the result and the events of a lane whose files are written."""
         counts = Counts()
         for tables in self._tables.values():
             counts.add(tables.counts)
@@ -230,9 +260,9 @@ class LaneTask:
             positions=positions,
             met=self.fold.presence.fresh(),
             unsettled_us=self.fold.presence.unsettled_us,
-            files=[file for _, tables in sorted(self._tables.items()) for file in tables.close()],
-            state_file=state_file,
-            state_is_whole=whole,
+            files=self._files,
+            state_file=self._state_file,
+            state_is_whole=self._whole,
             counts=counts,
         )
         yield 0, "lane", msgspec.msgpack.encode(result)
@@ -240,6 +270,11 @@ class LaneTask:
             given = self._given.of_bucket(self.fold.catalog, bucket, self._plan)
             events = LaneEvents(self.name, positions, given)
             yield bucket, "events", msgspec.msgpack.encode(events)
+
+    @property
+    def _whole(self) -> bool:
+        """True where the file of state holds all of it."""
+        return is_due_whole(self._chain)
 
     def _position(self, partition: int) -> InputPosition:
         clock = self.fold.admission.clock(partition)

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from marketlake.contracts.control import Control, changes_lanes
+from marketlake.lake.datafiles import write_files
+from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange
-from streaming.stages.lane_task import LaneTask
+from streaming.stages.lane_task import Answer, LaneTask
 from streaming.stages.messages import BatchPlan, InputPosition, PlacedControl, input_name
-
-Answer = tuple[int, str, bytes]
-"""(bucket, kind, payload), as a step gives it on."""
 
 _Placed = TypeVar("_Placed", OffsetRange, PlacedControl)
 
@@ -81,7 +80,10 @@ class Lanes:
 
     def finish(self) -> list[Answer]:
         """Write what is open; give what all lanes answer."""
-        return [answer for task in self._tasks.values() for answer in task.finish()]
+        tasks = list(self._tasks.values())
+        storage = Storage(self._plan.lake, self._plan.settings.s3)
+        write_files(storage, [file for task in tasks for file in task.seal()])
+        return [answer for task in tasks for answer in task.answers()]
 
 
 def lane_of(plan: BatchPlan, topic: str, partition: int) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from marketlake.contracts.tables import STATE_FOLDS
-from marketlake.lake.datafiles import DataFile, DataFileWriter
+from marketlake.lake.datafiles import DataFileWriter, SealedFile
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from streaming.stages.lane_state import (
@@ -39,10 +39,10 @@ def is_due_whole(chain: Sequence[StateFile]) -> bool:
     return sum(file.size_bytes for file in chain[1:]) > chain[0].size_bytes
 
 
-def write_state(
+def seal_state(
     storage: Storage, label: str, step: str, name: str, sequence: int, state: pa.Table
-) -> DataFile:
-    """Write rows of the state of one lane or bucket, given as ``STATE_SCHEMA`` has them."""
+) -> SealedFile:
+    """Make the file of the state of one lane or bucket of rows as ``STATE_SCHEMA`` has them."""
     n = state.num_rows
     table = pa.table(
         {
@@ -54,7 +54,7 @@ def write_state(
     )
     writer = DataFileWriter(storage, STATE_FOLDS, label)
     writer.add((name,), table)
-    return writer.close()[0]
+    return writer.seal()[0]
 
 
 def read_state(storage: Storage, paths: Sequence[str]) -> pa.Table:

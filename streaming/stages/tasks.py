@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -11,14 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from marketlake.contracts.control import SOURCE_PREFIX, decode_control
-from marketlake.lake.datafiles import DataFileWriter
+from marketlake.lake.datafiles import DataFileWriter, write_files
 from marketlake.lake.storage import Storage
 from streaming.sources.kafka_fetch import OffsetRange, fetcher
+from streaming.stages import lane_task
 from streaming.stages.catalog import Markets
 from streaming.stages.gold import by_market_and_day
 from streaming.stages.gold_merge import merge_rows
 from streaming.stages.lane_state import whole_payload, whole_row
-from streaming.stages.lanes import Answer, Lanes
+from streaming.stages.lane_task import Answer
+from streaming.stages.lanes import Lanes
 from streaming.stages.merge_fold import MergeFold
 from streaming.stages.messages import (
     BatchPlan,
@@ -31,7 +33,7 @@ from streaming.stages.messages import (
     merged_watermark_us,
     venue_bucket,
 )
-from streaming.stages.state_files import read_state, write_state
+from streaming.stages.state_files import read_state, seal_state
 from streaming.stages.worker import lighten
 
 ANSWER_SCHEMA: Final = pa.schema(
@@ -77,14 +79,19 @@ def step_one_from_kafka(
     shares: Sequence[Sequence[Sequence[OffsetRange]]],
 ) -> Iterator[pa.RecordBatch]:
     """Fetch and fold the messages of the shares whose numbers the batches hold, lane by lane."""
-    kafka = fetcher(bootstrap, plan.settings.stream.kafka_give_up_s)
     for spans in _of_shares(batches, shares):
-        lanes = Lanes(plan)
-        for span in spans:
-            task = lanes.task(span.topic, span.partition)
-            for rows in kafka.read(span):
-                task.messages(span.partition, "kafka", rows)
-        yield answers_of(lanes.finish())
+        yield answers_of(fold_ranges(plan, bootstrap, spans))
+
+
+def fold_ranges(plan: BatchPlan, bootstrap: str, spans: Iterable[OffsetRange]) -> list[Answer]:
+    """Fetch and fold ranges of offsets that hold whole lanes, each in order."""
+    kafka = fetcher(bootstrap, plan.settings.stream.kafka_give_up_s)
+    lanes = Lanes(plan)
+    for span in spans:
+        task = lanes.task(span.topic, span.partition)
+        for rows in kafka.read(span):
+            task.messages(span.partition, "kafka", rows)
+    return lanes.finish()
 
 
 def step_one_of_controls(
@@ -93,13 +100,18 @@ def step_one_of_controls(
     shares: Sequence[Sequence[Sequence[PlacedControl]]],
 ) -> Iterator[pa.RecordBatch]:
     """Let inputs take the control events of the shares whose numbers the batches hold."""
-    for events in _of_shares(batches, shares):
-        lanes = Lanes(plan)
-        for placed in events:
-            lanes.control(
-                placed.topic, placed.partition, placed.event, placed.offset, placed.source_time_us
-            )
-        yield answers_of(lanes.finish())
+    for controls in _of_shares(batches, shares):
+        yield answers_of(fold_controls(plan, controls))
+
+
+def fold_controls(plan: BatchPlan, controls: Iterable[PlacedControl]) -> list[Answer]:
+    """Let inputs take control events; what concerns a lane must be together."""
+    lanes = Lanes(plan)
+    for placed in controls:
+        lanes.control(
+            placed.topic, placed.partition, placed.event, placed.offset, placed.source_time_us
+        )
+    return lanes.finish()
 
 
 def _of_shares(
@@ -132,19 +144,25 @@ def step_one(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.
 
 def step_two(batches: Iterator[pa.RecordBatch], plan: BatchPlan) -> Iterator[pa.RecordBatch]:
     """Merge what step one gave; hand on its results."""
+    columns = ANSWER_SCHEMA.names
+    rows = (row for batch in batches for row in batch.to_pylist())
+    yield answers_of(merge_answers(plan, (tuple(row[name] for name in columns) for row in rows)))
+
+
+def merge_answers(plan: BatchPlan, answers: Iterable[Answer]) -> list[Answer]:
+    """Merge what step one gave, whole buckets; hand on its results."""
     events: dict[int, list[LaneEvents]] = {}
     results: list[Answer] = []
-    for batch in batches:
-        for row in batch.to_pylist():
-            if row["kind"] == "events":
-                part = msgspec.msgpack.decode(row["payload"], type=LaneEvents)
-                events.setdefault(row["bucket"], []).append(part)
-            else:
-                results.append((row["bucket"], row["kind"], row["payload"]))
+    for bucket, kind, payload in answers:
+        if kind == "events":
+            part = msgspec.msgpack.decode(payload, type=LaneEvents)
+            events.setdefault(bucket, []).append(part)
+        else:
+            results.append((bucket, kind, payload))
     for bucket, parts in sorted(events.items()):
         result = _merge(plan, bucket, parts)
         results.append((bucket, "merge", msgspec.msgpack.encode(result)))
-    yield answers_of(results)
+    return results
 
 
 def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult:
@@ -170,14 +188,29 @@ def _merge(plan: BatchPlan, bucket: int, parts: list[LaneEvents]) -> MergeResult
                 if table.path not in writers:
                     writers[table.path] = DataFileWriter(storage, table, label)
                 writers[table.path].add(partition, part)
-    files = [file for writer in writers.values() for file in writer.close()]
-    state_file = None
+    sealed = [file for writer in writers.values() for file in writer.seal()]
+    files, state_file = [s.file for s in sealed], None
     if plan.writes("state/folds"):
         state = whole_row("merge", fold.state())
-        state_file = write_state(storage, label, "merge", name, plan.sequence, state)
+        sealed.append(seal_state(storage, label, "merge", name, plan.sequence, state))
+        state_file = sealed[-1].file
         held = StateFile(f"{state_file.table}/{state_file.path}", state_file.size_bytes)
         _MERGES[f"{plan.lake}/{name}"] = (held, fold)
+    write_files(storage, sealed)
     return MergeResult(name=name, files=files, state_file=state_file, counts=counts)
+
+
+def forget(lake: str) -> None:
+    """Let this process load the state of a lake from its files again."""
+    lane_task.forget(lake)
+    for name in [name for name in _MERGES if name.startswith(f"{lake}/")]:
+        _MERGES.pop(name, None)
+
+
+def holds_folds(plan: BatchPlan) -> bool:
+    """Tell whether the folds of all lanes are in this process, as the batch before left them."""
+    lanes = {name: chain for name, chain in plan.state_files.items() if not is_merge(name)}
+    return bool(lanes) and all(lane_task.is_held(plan.lake, *lane) for lane in lanes.items())
 
 
 def _load_merge(plan: BatchPlan, bucket: int) -> MergeFold:

@@ -62,7 +62,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Control]:
     def take(_spark: object, _plan: object, controls: list[PlacedControl]) -> None:
         found.update({placed.topic: placed.event for placed in controls})
 
-    monkeypatch.setattr("streaming.pipeline.answers_of_controls", take)
+    monkeypatch.setattr("streaming.pipeline.results_of_controls", take)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from marketlake.lake.manifests import Manifests
 from marketlake.lake.query import open_lake, table_overview
 from marketlake.lake.storage import Storage
 from marketlake.local.broker import EmbeddedBroker
+from streaming import steps
 from streaming.pipeline import PIPELINE
 
 from .lakes import (
@@ -74,6 +76,35 @@ def test_law_2_who_fetches_the_messages_does_not_show(
     settings = settings_with(kafka_reader="spark", max_offsets_per_batch=20_000)
     fill(spark, source, tmp_path / "lake", settings)
     assert_same(undisturbed, tmp_path / "lake")
+
+
+def test_law_2_who_folds_does_not_show(
+    spark: SparkSession,
+    source: str,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    settings = settings_with(max_offsets_per_batch=2_000, driver_messages=2_000)
+    # The driver takes two batches, workers the two after them, and so on: each finds the state in
+    # files that the other wrote, and holds folds that are two batches old.
+    large = settings.stream.driver_messages + 1
+    sizes = itertools.cycle([0, 0, large, large])
+    asked = []
+    monkeypatch.setattr(steps, "messages_in", lambda _: asked.append(next(sizes)) or asked[-1])
+    fill(spark, source, tmp_path / "lake", settings)
+    assert asked.count(0) > 3 < asked.count(large)
+    assert_same(undisturbed, tmp_path / "lake")
+    assert_same_state(undisturbed, tmp_path / "lake")
+
+
+def test_small_batches_of_workers_are_the_same(
+    spark: SparkSession, source: str, undisturbed: Path, tmp_path: Path
+):
+    settings = settings_with(max_offsets_per_batch=3_000, driver_messages=0)
+    fill(spark, source, tmp_path / "lake", settings)
+    assert_same(undisturbed, tmp_path / "lake")
+    assert_same_state(undisturbed, tmp_path / "lake")
 
 
 def test_law_4_every_message_is_in_silver_or_in_quarantine(undisturbed: Path, messages):

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from marketlake.contracts.control import Control
 from marketlake.contracts.reasons import Reason
 from marketlake.feeds.simulator import SimulationConfig, simulate
+from marketlake.lake.datafiles import write_files
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from marketlake.settings.model import StreamSettings
 from streaming.stages import state_files
 from streaming.stages.lane_fold import LaneFold
-from streaming.stages.state_files import read_state, write_state
+from streaming.stages.state_files import read_state, seal_state
 
 from . import wire_streams
 
@@ -255,7 +256,8 @@ def test_what_changed_applied_to_what_was_gives_what_is(event_type, tmp_path):
             each.step(*stream.part(range(begin, end)))
         state = fold.changes() if paths else fold.state()
         rows.append(state.num_rows)
-        file = write_state(storage, f"{begin}-{end}", "instruments", "x-0", end, state)
+        sealed = seal_state(storage, f"{begin}-{end}", "instruments", "x-0", end, state)
+        (file,) = write_files(storage, [sealed])
         paths.append(f"{file.table}/{file.path}")
         assert read_state(storage, paths).sort_by(order) == twin.state().sort_by(order)
         if end == size * 3 // 4:
@@ -271,7 +273,8 @@ def test_what_changed_applied_to_what_was_gives_what_is(event_type, tmp_path):
 def test_a_state_of_another_release_is_refused_with_one_line(tmp_path, monkeypatch):
     storage, fold = Storage(str(tmp_path)), LaneFold("trade", SETTINGS)
     monkeypatch.setattr(state_files, "STATE_VERSION", state_files.STATE_VERSION - 1)
-    file = write_state(storage, "a", "instruments", "x-0", 0, fold.state())
+    sealed = seal_state(storage, "a", "instruments", "x-0", 0, fold.state())
+    (file,) = write_files(storage, [sealed])
     monkeypatch.undo()
     with pytest.raises(LakeError, match="run the release that wrote it") as refusal:
         read_state(storage, [f"{file.table}/{file.path}"])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from marketlake.lake.datafiles import write_files
 from marketlake.lake.errors import LakeError
 from marketlake.lake.storage import Storage
 from streaming.stages import lane_task, state_files
@@ -16,7 +17,7 @@ from streaming.stages.lane_fold import LaneFold
 from streaming.stages.lane_state import STATE_SCHEMA, STATE_VERSION, bytes_as_words, words_as_bytes
 from streaming.stages.lane_task import LaneTask
 from streaming.stages.messages import BatchPlan, StateFile
-from streaming.stages.state_files import read_state, read_versioned, write_state
+from streaming.stages.state_files import read_state, read_versioned, seal_state
 
 from . import wire_streams
 
@@ -75,7 +76,8 @@ def old_chain(tmp_path: Path, wire) -> tuple[StateFile, ...]:
     for number, (begin, end) in enumerate([(0, 200), (200, 230), (230, 300)]):
         fold.step(*part(wire, begin, end))
         state = older(fold.changes() if number else fold.state())
-        file = write_state(storage, f"{number:08d}-{LANE}", "instruments", LANE, number, state)
+        sealed = seal_state(storage, f"{number:08d}-{LANE}", "instruments", LANE, number, state)
+        (file,) = write_files(storage, [sealed])
         chain.append(StateFile(f"{file.table}/{file.path}", file.size_bytes))
     return tuple(chain)
 
