@@ -47,13 +47,16 @@ def options(
         "kinesis.region": access.region,
         "kinesis.streamName": stream,
         "kinesis.endpointUrl": endpoint,
-        "kinesis.consumerType": "GetRecords",
+        "kinesis.consumerType": "SubscribeToShard" if settings.fan_out_consumer else "GetRecords",
         "kinesis.startingposition": _start(settings.starting_position),
         "kinesis.maxFetchRecordsPerShard": str(settings.max_records_per_shard),
         "kinesis.maxFetchTimePerShardSec": str(max(1, settings.max_read_ms_per_shard // 1_000)),
         "kinesis.failOnDataLoss": str(settings.fail_on_data_loss).lower(),
         "kinesis.metadataPath": f"{metadata_path}/{stream}",
     }
+    if settings.fan_out_consumer:
+        # The connector registers it at each stream, or takes the one that is there.
+        given["kinesis.consumerName"] = settings.fan_out_consumer
     if access.role_arn:
         given["kinesis.stsRoleArn"] = access.role_arn
         given["kinesis.stsSessionName"] = "marketlake"

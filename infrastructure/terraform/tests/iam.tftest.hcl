@@ -46,8 +46,26 @@ run "no_data_by_a_star" {
     error_message = "No service as a whole."
   }
   assert {
-    condition     = length(regexall("kafka-cluster|glue", data.aws_iam_policy_document.node.json)) == 0
+    condition     = length(regexall("kafka-cluster|glue|StreamConsumer", data.aws_iam_policy_document.node.json)) == 0
     error_message = "No right to what is not there."
+  }
+}
+
+run "consumers_of_ours_alone" {
+  command = plan
+  module {
+    source = "./modules/iam"
+  }
+  variables {
+    fan_out = true
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(data.aws_iam_policy_document.node.json).Statement :
+      flatten([statement.Resource]) if contains(flatten([statement.Action]), "kinesis:SubscribeToShard")
+    ] == [["arn:aws:kinesis:eu-west-1:123456789012:stream/marketlake-dev-market.trades/consumer/marketlake-dev*"]]
+    error_message = "Consumers whose names begin with the prefix, of the environment's streams."
   }
 }
 

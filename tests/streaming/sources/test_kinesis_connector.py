@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from marketlake.kinesis.client import KinesisAccess, KinesisError
 from marketlake.settings.model import KinesisSettings
@@ -48,6 +49,21 @@ def test_its_options():
         "kinesis.stsRoleArn": "arn:aws:iam::1:role/r",
         "kinesis.stsSessionName": "marketlake",
     }
+
+
+def test_enhanced_fan_out_is_another_kind_of_consumer():
+    polled = options(ACCESS, "s", KinesisSettings(reader="aws"), "m")
+    own = KinesisSettings(reader="aws", fan_out_consumer="marketlake-dev")
+    changed = {
+        "kinesis.consumerType": "SubscribeToShard",
+        "kinesis.consumerName": "marketlake-dev",
+    }
+    assert options(ACCESS, "s", own, "m") == polled | changed
+
+
+def test_our_own_reader_polls():
+    with pytest.raises(ValidationError, match='fan_out_consumer needs reader = "aws"'):
+        KinesisSettings(fan_out_consumer="marketlake-dev")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,24 @@ data "aws_iam_policy_document" "node" {
   }
 
   dynamic "statement" {
+    for_each = var.fan_out ? [1] : []
+    content {
+      sid       = "NameConsumers"
+      actions   = ["kinesis:ListStreamConsumers", "kinesis:RegisterStreamConsumer"]
+      resources = values(var.stream_arns)
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.fan_out ? [1] : []
+    content {
+      sid       = "ReadAsConsumers"
+      actions   = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard", "kinesis:DeregisterStreamConsumer"]
+      resources = [for arn in values(var.stream_arns) : "${arn}/consumer/${var.prefix}*"]
+    }
+  }
+
+  dynamic "statement" {
     for_each = var.kafka_arn == null ? [] : [var.kafka_arn]
     content {
       sid     = "ReadKafka"

@@ -34,6 +34,12 @@ variable "stream_arns" {
   type        = map(string)
 }
 
+variable "fan_out" {
+  description = "Let jobs read the streams by consumers of their own, whose names begin with the prefix."
+  type        = bool
+  default     = false
+}
+
 variable "kafka_arn" {
   description = "MSK cluster that is read; null without."
   type        = string

@@ -35,6 +35,7 @@ module "iam" {
   logs_bucket      = var.logs_bucket
   kms_key_arns     = [var.kms_key_arn]
   stream_arns      = var.stream_arns
+  fan_out          = var.fan_out
   kafka_arn        = var.kafka_arn
   glue_catalog     = contains(local.classifications, "spark-hive-site")
   cost_tags        = { project = var.name, environment = var.environment }

@@ -37,6 +37,12 @@ variable "stream_arns" {
   type = map(string)
 }
 
+variable "fan_out" {
+  description = "Rights for kinesis.fan_out_consumer, whose name must begin with NAME-ENVIRONMENT."
+  type        = bool
+  default     = false
+}
+
 variable "kafka_arn" {
   type    = string
   default = null
