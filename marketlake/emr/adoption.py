@@ -13,10 +13,10 @@ from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
 
-from marketlake.emr.aws import Aws, code_of, told
+from marketlake.emr.aws import Aws, told
 from marketlake.emr.deployment import Deployment, Root
 from marketlake.emr.errors import EmrError
-from marketlake.emr.finders import ABSENT, FINDERS, MADE_TWICE
+from marketlake.emr.finders import FINDERS, MADE_TWICE, find
 from marketlake.emr.terraform import Change, Terraform
 
 Owned = AbstractSet[tuple[str, str]]
@@ -28,34 +28,32 @@ _ENDED: Final = frozenset({"TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"
 
 
 def take_over(deployment: Deployment, root: Root) -> dict[str, int]:
-    """Take what a run that did not end left in AWS into the state of a root.
+    """Plan a root so that it takes what a run that did not end left in AWS.
+
+    It comes into the state where the plan is applied.
 
     Returns
     -------
     dict
-        What is left to do, as :meth:`Terraform.plan` tells it of the plan that is kept.
+        What else the plan that is kept would do, as :meth:`Terraform.plan` tells it.
     """
     others = deployment.data.state if root is deployment.cluster else deployment.cluster.state
-    while True:
-        complete(deployment.aws, root.terraform)
-        counts = root.terraform.plan()
-        changes = root.terraform.changes()
-        say = deployment.report.say
-        taken = adopt(deployment.aws, root.terraform, changes, others.owned(), say)
-        root.state.push()
-        if not taken:
-            return counts
-        # What stands in something that was taken over now, a subnet in its VPC, is found next.
+    counts = adopt(deployment.aws, root.terraform, others.owned(), deployment.report.say)
+    root.state.push()
+    return counts
+
+
+def take_into_state(deployment: Deployment, root: Root) -> None:
+    """Take what was left into the state, and change nothing: a plan to destroy imports nothing."""
+    take_over(deployment, root)
+    root.terraform.take_planned_state()
+    root.state.push()
 
 
 def adopt(
-    aws: Aws,
-    terraform: Terraform,
-    changes: list[Change],
-    others: Owned,
-    say: Callable[[str], None],
-) -> int:
-    """Take what a plan would make, and is there already, into the state.
+    aws: Aws, terraform: Terraform, others: Owned, say: Callable[[str], None]
+) -> dict[str, int]:
+    """Plan with imports of all that the plan would make otherwise, and is there already.
 
     Parameters
     ----------
@@ -64,37 +62,65 @@ def adopt(
 
     Returns
     -------
-    int
-        How many were taken; where it is not 0, the plan is to be made again.
+    dict
+        As :func:`take_over`.
     """
-    wanted = [c for c in changes if c.action == "create" and c.type in FINDERS]
-    planned = terraform.planned() if wanted else {}
-    taken = 0
-    for change in wanted:
-        identity = _found(aws, change.type, planned[change.address].values)
-        if identity is None or _owned(change.type, identity, others):
-            continue
+    imports: dict[Change, str] = {}
+    refused: set[str] = set()
+    complete(aws, terraform)
+    while True:
+        counts = _plan(terraform, imports, refused, say)
+        # What stands in something that this plan imports, a subnet in its VPC, is found now.
+        found = _found_in_plan(aws, terraform, others, refused)
+        for change in found:
+            say(f"{change.address} is there already, left by a run that did not end: taken over")
+        if any(change.type in _UNREAD for change in imports):
+            # Planned as it is read it would be replaced: it is completed in the state.
+            terraform.take_planned_state()
+            complete(aws, terraform)
+            imports = {}
+        elif not found:
+            return counts
+        imports |= found
+
+
+def _plan(
+    terraform: Terraform,
+    imports: dict[Change, str],
+    refused: set[str],
+    say: Callable[[str], None],
+) -> dict[str, int]:
+    """Plan with imports; without those that cannot be, which are noted as refused."""
+    while True:
         try:
-            terraform.adopt(change.address, identity)
+            return terraform.plan(imports={c.address: identity for c, identity in imports.items()})
         except EmrError as error:
-            # Terraform imports nothing that others of its kind, which are yet to be made, are named
-            # beside. AWS refuses to make this one; it is looked for again when they are there.
-            if change.type in MADE_TWICE:
+            named = [change for change in imports if change.address in str(error)]
+            change = max(named, key=lambda change: len(change.address), default=None)
+            # AWS refuses to make it again; it is looked for once more when that has failed.
+            if change is None or change.type in MADE_TWICE:
                 raise
-            say(f"{error}; left for later")
-            continue
-        say(f"{change.address} is there already, left by a run that did not end: taken over")
-        taken += 1
-    return taken
+            say(f"{change.address} cannot be taken over: {error}; left for later")
+            del imports[change]
+            refused.add(change.address)
 
 
-def _found(aws: Aws, kind: str, values: Mapping[str, Any]) -> str | None:
-    try:
-        return FINDERS[kind](aws, values)
-    except EmrError as error:
-        if code_of(error) in ABSENT:
-            return None
-        raise
+def _found_in_plan(
+    aws: Aws, terraform: Terraform, others: Owned, refused: AbstractSet[str]
+) -> dict[Change, str]:
+    """Find what the plan made last would make, and is there; give the ids to import it by."""
+    wanted = [
+        change
+        for change in terraform.changes()
+        if change.action == "create" and change.type in FINDERS and change.address not in refused
+    ]
+    planned = terraform.planned() if wanted else {}
+    found = {c: find(aws, c.type, planned[c.address].values) for c in wanted}
+    return {
+        change: identity
+        for change, identity in found.items()
+        if identity is not None and not _owned(change.type, identity, others)
+    }
 
 
 def _owned(kind: str, identity: str, others: Owned) -> bool:
@@ -105,7 +131,7 @@ def _owned(kind: str, identity: str, others: Owned) -> bool:
 def complete(aws: Aws, terraform: Terraform) -> bool:
     """Fill in what an import does not read, so that no plan takes it for a change.
 
-    It looks at the state alone, not at what was taken now: a run may have been killed in between.
+    It looks at all of the state, not at what was taken now: a run may have been killed in between.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final
 
-from marketlake.emr.adoption import take_over
+from marketlake.emr.adoption import take_into_state
 from marketlake.emr.aws import told
 from marketlake.emr.certificates import remove_former
 from marketlake.emr.cluster import active_clusters
@@ -91,7 +91,7 @@ def destroy(deployment: Deployment, removal: Removal, confirm: Callable[[str], b
         for name, root in (("data", data), ("cluster", cluster)):
             # What nobody owns would be left, and nobody told of it.
             if deployment.unfinished(name):
-                take_over(deployment, root)
+                take_into_state(deployment, root)
         counted = cluster.terraform.plan(destroy=True)["remove"] if _managed(cluster) else 0
         planned = cluster.terraform.changes() if counted else []
         _show(deployment, data, planned, removal, confirm)

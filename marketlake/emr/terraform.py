@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 from marketlake.emr.errors import EmrError
 from marketlake.emr.provider_mirror import provider_mirror
@@ -16,6 +18,8 @@ from marketlake.emr.terraform_log import answer_of, error_of, events_of, problem
 from marketlake.emr.terraform_process import required_program, run
 
 _PLAN: Final = "plan.bin"
+_STATE_OF_PLAN: Final = "tfstate"
+_IMPORTS: Final = "imports.tf"
 _PLAN_LOG: Final = "logs/plan.log"
 _NO_REGISTRY: Final = re.compile(
     r"could not connect to|failed to query available provider packages|"
@@ -123,13 +127,21 @@ class Terraform:
         if code:
             raise EmrError(f"terraform validate in {self.folder}: {problem_of(log)}")
 
-    def plan(self, *, destroy: bool = False, refresh: bool = True) -> dict[str, int]:
+    def plan(
+        self,
+        *,
+        destroy: bool = False,
+        refresh: bool = True,
+        imports: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, int]:
         """Make a plan, and keep it for :meth:`apply`.
 
         Parameters
         ----------
         refresh : bool
             Ask AWS what there is; not where it was asked just now.
+        imports : mapping of str to str
+            Ids of what exists and is to come into the state, by address.
 
         Returns
         -------
@@ -138,7 +150,13 @@ class Terraform:
         """
         extra = [*(["-destroy"] if destroy else []), *([] if refresh else ["-refresh=false"])]
         out = f"-out={_PLAN}"
-        code, log = self._run("plan", "-input=false", "-json", out, self._lock, *extra)
+        blocks = self.folder / _IMPORTS
+        blocks.write_text("".join(map(_import_block, imports, imports.values())))
+        try:
+            code, log = self._run("plan", "-input=false", "-json", out, self._lock, *extra)
+        finally:
+            # The plan has them; the next one may be without.
+            blocks.unlink()
         if code:
             raise EmrError(f"terraform plan in {self.folder}: {problem_of(log)}")
         counts = {"add": 0, "change": 0, "remove": 0}
@@ -206,6 +224,24 @@ class Terraform:
         answer = answer_of(log)
         return answer if isinstance(answer, dict) else {}
 
+    def take_planned_state(self) -> None:
+        """Make the state what the plan made last begins with: as AWS tells it, and its imports.
+
+        Raises
+        ------
+        EmrError
+            If the file of the plan, whose form is Terraform's own, has no state in it.
+        """
+        try:
+            with ZipFile(self.folder / _PLAN) as parts:
+                state = json.loads(parts.read(_STATE_OF_PLAN))
+        except (OSError, BadZipFile, KeyError, ValueError) as error:
+            raise EmrError(
+                f"{self.folder / _PLAN} has no state that could be read ({error}): use the version "
+                "of Terraform that README.md names"
+            ) from error
+        self.replace_state({**state, "serial": state["serial"] + 1})
+
     def replace_state(self, state: Mapping[str, Any]) -> None:
         """Put an amended state, of a higher serial, in the place of the one there is."""
         amended = self.folder / "amended.json"
@@ -216,16 +252,6 @@ class Terraform:
             amended.unlink()
         if code:
             raise EmrError(f"terraform state push in {self.folder}: {error_of(words_of(log))}")
-
-    def adopt(self, address: str, identity: str) -> None:
-        """Take something that exists into the state."""
-        flags = ("-input=false", "-no-color", self._lock)
-        code, log = self._run("import", *flags, address, identity)
-        if code:
-            raise EmrError(
-                f"{identity} is there but cannot be taken over as {address}: "
-                f"{error_of(words_of(log))}"
-            )
 
     def forget(self, address: str) -> None:
         """Take something out of the state, and leave it as it is."""
@@ -246,6 +272,11 @@ class Terraform:
 
     def _run(self, *arguments: str) -> tuple[int, Path]:
         return run(self.folder, arguments, self.variables, self.on_progress)
+
+
+def _import_block(address: str, identity: str) -> str:
+    quoted = json.dumps(identity).replace("${", "$${").replace("%{", "%%{")
+    return f"import {{\n  to = {address}\n  id = {quoted}\n}}\n"
 
 
 def formatted(folder: Path) -> list[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from marketlake.emr.aws import Aws, code_of
+from marketlake.emr.errors import EmrError
 from marketlake.emr.finders.clusters import CLUSTERS
 from marketlake.emr.finders.common import ABSENT, Finder
 from marketlake.emr.finders.named import NAMED
@@ -29,4 +31,28 @@ MADE_TWICE: Final = frozenset(
 )
 """Of these AWS makes a second one; of all others that have a finder it refuses to."""
 
-__all__ = ["ABSENT", "FINDERS", "MADE_TWICE", "Finder"]
+
+def find(aws: Aws, kind: str, values: Mapping[str, Any]) -> str | None:
+    """Find what a plan would make.
+
+    Parameters
+    ----------
+    kind : str
+        Type of the resource, one of ``FINDERS``.
+    values : mapping
+        What the plan knows of it.
+
+    Returns
+    -------
+    str or None
+        The id by which Terraform imports it; None where it is absent.
+    """
+    try:
+        return FINDERS[kind](aws, values)
+    except EmrError as error:
+        if code_of(error) in ABSENT:
+            return None
+        raise
+
+
+__all__ = ["FINDERS", "MADE_TWICE", "find"]

@@ -8,7 +8,7 @@ import pytest
 
 from marketlake.emr.errors import EmrError
 from marketlake.emr.provider_mirror import provider_mirror
-from marketlake.emr.terraform import Terraform, formatted
+from marketlake.emr.terraform import Change, Terraform, formatted
 from marketlake.emr.terraform_process import terraform_program
 
 pytestmark = pytest.mark.skipif(terraform_program() is None, reason="terraform is not installed")
@@ -67,6 +67,27 @@ def test_destroy_and_forget(root: Terraform):
     assert [c.removes for c in root.changes()] == [True]
     root.forget("terraform_data.kept")
     assert root.resources() == []
+
+
+def test_what_exists_is_imported_by_the_plan_and_by_no_later_one(root: Terraform):
+    assert root.plan(imports={"terraform_data.kept": "of-before"})["add"] == 0
+    assert root.changes() == [Change("terraform_data.kept", "terraform_data", "update")]
+    root.apply()
+    assert root.resources() == ["terraform_data.kept"]
+    assert root.state()["resources"][0]["instances"][0]["attributes"]["id"] == "of-before"
+    assert root.plan() == {"add": 0, "change": 0, "remove": 0}
+
+
+def test_what_a_plan_imports_comes_into_the_state_without_the_rest_of_it(root: Terraform):
+    (root.folder / "more.tf").write_text('resource "terraform_data" "more" {}\n')
+    root.plan(imports={"terraform_data.more": 'of "${before}"'})
+    root.take_planned_state()
+    assert root.resources() == ["terraform_data.more"]
+    assert root.state()["resources"][0]["instances"][0]["attributes"]["id"] == 'of "${before}"'
+    assert root.plan(destroy=True) == {"add": 0, "change": 0, "remove": 1}
+    (root.folder / "plan.bin").write_bytes(b"of another kind")
+    with pytest.raises(EmrError, match=r"plan\.bin has no state"):
+        root.take_planned_state()
 
 
 def test_errors_are_one_line_with_the_place(tmp_path: Path):
