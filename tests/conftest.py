@@ -1,5 +1,6 @@
 """What the tests of a process share: one broker, the jars, the recorded data where they are."""
 
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -54,6 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let what killed processes leave lie below pytest's folder, and remove it at the end."""
+    # The one folder that stays outside: it holds a socket, whose path must be short, and goes after
+    # all others.
+    multiprocessing.util.get_temp_dir()
     folder = tmp_path_factory.mktemp("tmp", numbered=False)
     told = {
         "TMPDIR": str(folder),
