@@ -27,6 +27,18 @@ os.environ |= NO_AWS
 
 
 _ONE_WORKER = ("tests/infrastructure/", "tests/yarn/")
+_LONGEST = (
+    "tests/marketlake/emr/test_deploy.py",
+    "tests/streaming/test_kinesis_laws.py",
+    "tests/infrastructure/",
+    "tests/yarn/",
+    "tests/marketlake/emr/test_release.py",
+    "tests/streaming/test_recovery.py",
+    "tests/spark_jobs/test_bad_input.py",
+    "tests/streaming/test_s3_stream.py",
+    "tests/streaming/test_moving_instruments.py",
+)
+"""Those of more than two minutes, the longest first."""
 
 
 def _shared_by(nodeid: str) -> str:
@@ -49,7 +61,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Of several workers let none begin with slow tests when the others are done."""
     if hasattr(config, "workerinput"):
         slow = {_shared_by(item.nodeid) for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: _shared_by(item.nodeid) not in slow)
+        after = len(_LONGEST)
+        turns = dict.fromkeys(slow, after) | {name: turn for turn, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: turns.get(_shared_by(item.nodeid), after + 1))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,6 +27,7 @@ from moto.server import main as moto_server
 from tests.infrastructure import aws_emulator, emulated_emr
 
 _NAME = "tests.marketlake.emr.emr_with_processes"
+_TOLD = "spark.yarn.appMasterEnv."
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED"}
 _processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -74,15 +75,15 @@ def _unpacked(s3: Any, args: list[str], folder: Path) -> tuple[list[str], dict[s
     archives = args[args.index("--archives") + 1].split(",")
     application = next(a.partition("#")[0] for a in archives if a.endswith("#application"))
     main = next(n for n, word in enumerate(args) if word.endswith("/main.py"))
-    # One place for all releases, as in a container: what is compiled for one serves the next.
+    # One place for all releases, as in a container.
     shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(fileobj=BytesIO(_read(s3, application))) as archive:
         archive.extractall(folder, filter="data")
     (folder / "main.py").write_bytes(_read(s3, args[main]))
+    told = (word.removeprefix(_TOLD).partition("=") for word in args if word.startswith(_TOLD))
+    # Beside its folder, as in a container: the path to the code is relative.
     return [sys.executable, str(folder / "main.py"), *args[main + 1 :]], {
-        "PYTHONPATH": str(folder),
-        "NUMBA_CACHE_DIR": str(folder.parent / "kernels"),
-        "NUMBA_OPT": "1",
+        name: text for name, _, text in told
     }
 
 
