@@ -69,3 +69,9 @@ def test_killed_and_with_s3_failing_the_lake_is_that_of_a_quiet_run(
     }
     counted = marketlake("sql", "--lake", lake, "select count(*) n from gold.bars", "--json")
     assert json.loads(counted) == [{"n": rows["gold.bars"]}]
+    # Made anew on S3 from its bronze, and switched to, it is the same lake once more.
+    anew = f"s3a://{s3_bucket}/lakes/anew"
+    said = json.loads(marketlake("rebuild", "--from", lake, "--lake", anew, "--switch", "--json"))
+    assert said["switched"]
+    assert_same(undisturbed, anew)
+    assert_same_state(undisturbed, anew)
