@@ -237,8 +237,8 @@ class Terraform:
                 state = json.loads(parts.read(_STATE_OF_PLAN))
         except (OSError, BadZipFile, KeyError, ValueError) as error:
             raise EmrError(
-                f"{self.folder / _PLAN} has no state that could be read ({error}): use the version "
-                "of Terraform that README.md names"
+                f"{self.folder / _PLAN} has no state that could be read ({error}): Terraform 1.11 "
+                "writes one"
             ) from error
         self.replace_state({**state, "serial": state["serial"] + 1})
 
