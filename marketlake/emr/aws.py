@@ -86,7 +86,16 @@ class Aws:
     endpoint_url: str | None = None
 
     def client(self, service: str) -> Any:
-        """Give a new client of a service."""
+        """Give the client of a service: making one takes a part of a second."""
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    def _new_client(self, service: str) -> Any:
         with told(f"reach {service}"):
             return boto3.Session(region_name=self.region).client(
                 service,  # type: ignore[call-overload]

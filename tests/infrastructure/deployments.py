@@ -123,6 +123,38 @@ def cluster_variables(outputs: Mapping[str, Any], work: Path) -> dict[str, Any]:
     }
 
 
+def identities(root: Terraform) -> dict[tuple[str, str], str]:
+    """Give the id of each resource that the state of a root holds, by its type and address."""
+    return {
+        (resource["type"], where): str(instance["attributes"].get("id"))
+        for resource in root.state()["resources"]
+        if resource["mode"] == "managed"
+        for where, instance in _instances(resource)
+    }
+
+
+def without(state: Mapping[str, Any], lost: Callable[[str, str], bool]) -> dict[str, Any]:
+    """Give a state without what is lost, by its type and address, as a kill leaves it."""
+    kept = []
+    for resource in state["resources"]:
+        instances = [
+            instance
+            for where, instance in _instances(resource)
+            if resource["mode"] != "managed" or not lost(resource["type"], where)
+        ]
+        if instances:
+            kept.append({**resource, "instances": instances})
+    return {**state, "resources": kept, "serial": state["serial"] + 1}
+
+
+def _instances(resource: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    place = ".".join(filter(None, (resource.get("module"), resource["type"], resource["name"])))
+    return [
+        (f"{place}[{json.dumps(item['index_key'])}]" if "index_key" in item else place, item)
+        for item in resource["instances"]
+    ]
+
+
 def in_background(work: Callable[[], Any]) -> Future[Any]:
     """Run it beside the tests; whoever asks for the result waits for it."""
     future: Future[Any] = Future()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
+from marketlake.emr.adoption import adopt
+from marketlake.emr.aws import Aws
+from marketlake.emr.finders import FINDERS
 from marketlake.emr.terraform import Terraform
 from tests.infrastructure import deployments
 from tests.infrastructure.conftest import Deployed
@@ -138,6 +143,55 @@ def test_alarms_are_told_by_the_topic(environment: Deployed) -> None:
     topic = environment.outputs["cluster"]["alarm_topic_arn"]
     assert {tuple(alarm["AlarmActions"]) for alarm in ours.values()} == {(topic,)}
     assert ours["marketlake-dev-cpu"]["Threshold"] == 80.0
+
+
+@pytest.mark.slow
+def test_all_that_no_state_knows_is_taken_over(environment: Deployed) -> None:
+    roots = environment.roots
+    for name, other in (("data", "cluster"), ("cluster", "data")):
+        _taken_over(environment.emulator, roots[name], roots[other], lost=lambda: True)
+
+
+@pytest.mark.slow
+def test_of_what_some_is_known_the_rest_is_taken_over(
+    environment: Deployed, other_environment: Deployed
+) -> None:
+    # Whether what it stands in, a network or a cluster, is known or not.
+    chance = random.Random(20_261_122)
+    _taken_over(
+        other_environment.emulator,
+        other_environment.roots["cluster"],
+        environment.roots["data"],
+        lost=lambda: chance.random() < 0.5,
+    )
+
+
+NOT_READ = {
+    "aws_kms_key": "deletion_window_in_days",
+    "aws_security_group": "revoke_rules_on_delete",
+}
+"""What AWS is only told when a resource goes: no import can read it, and no call sets it."""
+
+
+def _taken_over(
+    emulator: deployments.Emulator, root: Terraform, other: Terraform, lost: Callable[[], bool]
+) -> None:
+    """Let a state lose what could be found, take it over, and see that nothing was made for it."""
+    before = deployments.identities(root)
+    left = deployments.without(root.state(), lambda kind, _address: kind in FINDERS and lost())
+    root.replace_state(left)
+    missing = before.keys() - deployments.identities(root).keys()
+    owned = {(kind, identity) for (kind, _), identity in deployments.identities(other).items()}
+    said: list[str] = []
+    counts = adopt(Aws(deployments.REGION, emulator.url), root, owned, said.append)
+    assert {line.split(" is there already")[0] for line in said} == {
+        address for _, address in missing
+    }
+    assert (counts["add"], counts["remove"]) == (0, 0), root.changes()
+    assert {change.type for change in root.changes()} <= NOT_READ.keys()
+    root.apply()
+    assert deployments.identities(root) == before, "nothing was made a second time"
+    assert root.plan() == NOTHING
 
 
 @pytest.mark.slow

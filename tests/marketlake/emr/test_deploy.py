@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import signal
 import time
 import zipfile
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from marketlake.emr.finders import FINDERS
 from marketlake.emr.terraform_process import terraform_program
+from tests.infrastructure.deployments import without
 from tests.marketlake.emr.places import ACCOUNT, REGION, Emulator, emulator
 
 pytestmark = [
@@ -26,6 +29,9 @@ pytestmark = [
     pytest.mark.skipif(terraform_program() is None, reason="terraform is not installed"),
 ]
 
+_LOST = "module.monitoring.aws_kms_key.operations"
+# A group ends with its cluster; a security configuration is named by what a destroy does not know.
+_FOUND = FINDERS.keys() - {"aws_emr_instance_group", "aws_emr_security_configuration"}
 _STATE_BUCKET = f"marketlake-dev-state-{ACCOUNT}-{REGION}"
 
 
@@ -220,15 +226,21 @@ def test_destroy_asks_for_the_name(aws: Emulator):
     assert names(aws) == before
 
 
-def lose(aws: Emulator, name: str) -> None:
-    """Let the state of the cluster lack something that is there, as a killed deploy leaves it."""
+def lose(aws: Emulator, chance: random.Random) -> list[str]:
+    """Let the state of the cluster lack some of what is there, as a killed deploy leaves it."""
     s3, place = aws.client("s3"), {"Bucket": _STATE_BUCKET, "Key": "dev/cluster.tfstate"}
     state = json.loads(s3.get_object(**place)["Body"].read())
-    kept = [item for item in state["resources"] if f"{item['type']}.{item['name']}" != name]
-    assert len(kept) == len(state["resources"]) - 1
-    state = {**state, "resources": kept, "serial": state["serial"] + 1}
-    s3.put_object(**place, Body=json.dumps(state))
+    lost = []
+
+    def is_lost(kind: str, address: str) -> bool:
+        if address != _LOST and (kind not in _FOUND or chance.random() < 0.5):
+            return False
+        lost.append(address)
+        return True
+
+    s3.put_object(**place, Body=json.dumps(without(state, is_lost)))
     s3.put_object(Bucket=_STATE_BUCKET, Key="dev/unfinished-cluster.json", Body=b"{}")
+    return lost
 
 
 def keys_in_use(aws: Emulator) -> set[str]:
@@ -242,9 +254,10 @@ def keys_in_use(aws: Emulator) -> set[str]:
 
 def test_destroy_leaves_the_data_unless_told(aws: Emulator, code: tuple[str, ...]):
     before = names(aws)
-    lose(aws, "aws_kms_key.operations")
+    lost = lose(aws, random.Random(20_261_122))
+    assert _LOST in lost
     said = aws.run("destroy", *code[:2], "--confirm", "marketlake-dev", "--kill-streams")
-    assert "aws_kms_key.operations is there already" in said
+    assert [address for address in lost if f"{address} is there already" not in said] == []
     assert "lake, streams and keys are kept" in said
     assert keys_in_use(aws) == {"Data of marketlake-dev"}
     found = names(aws)
