@@ -8,10 +8,11 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from marketlake.emr.adoption import adopt
+from marketlake.emr.adoption import Owned, adopt
 from marketlake.emr.aws import Aws
 from marketlake.emr.finders import FINDERS
 from marketlake.emr.terraform import Terraform
@@ -146,24 +147,29 @@ def test_alarms_are_told_by_the_topic(environment: Deployed) -> None:
 
 
 @pytest.mark.slow
-def test_all_that_no_state_knows_is_taken_over(environment: Deployed) -> None:
-    roots = environment.roots
-    for name, other in (("data", "cluster"), ("cluster", "data")):
-        _taken_over(environment.emulator, roots[name], roots[other], lost=lambda: True)
-
-
-@pytest.mark.slow
-def test_of_what_some_is_known_the_rest_is_taken_over(
+def test_what_no_state_knows_is_taken_over(
     environment: Deployed, other_environment: Deployed
 ) -> None:
-    # Whether what it stands in, a network or a cluster, is known or not.
+    dev, staging = environment.roots, other_environment.roots
+    # Of a half what it stands in, a network or a cluster, is known or not.
     chance = random.Random(20_261_122)
-    _taken_over(
-        other_environment.emulator,
-        other_environment.roots["cluster"],
-        environment.roots["data"],
-        lost=lambda: chance.random() < 0.5,
-    )
+    cases = [
+        (dev["data"], dev["cluster"], lambda: True),
+        (dev["cluster"], dev["data"], lambda: True),
+        (staging["cluster"], dev["data"], lambda: chance.random() < 0.5),
+    ]
+    owned = {
+        root.folder: {(kind, it) for (kind, _), it in deployments.identities(root).items()}
+        for root in (dev["data"], dev["cluster"])
+    }
+    # Side by side: most of it is Terraform's start, and its waiting for the emulator.
+    with ThreadPoolExecutor(len(cases)) as pool:
+        begun = [
+            pool.submit(_taken_over, environment.emulator, root, owned[other.folder], lost)
+            for root, other, lost in cases
+        ]
+    for case in begun:
+        case.result()
 
 
 NOT_READ = {
@@ -174,16 +180,18 @@ NOT_READ = {
 
 
 def _taken_over(
-    emulator: deployments.Emulator, root: Terraform, other: Terraform, lost: Callable[[], bool]
+    emulator: deployments.Emulator,
+    root: Terraform,
+    others: Owned,
+    lost: Callable[[], bool],
 ) -> None:
     """Let a state lose what could be found, take it over, and see that nothing was made for it."""
     before = deployments.identities(root)
     left = deployments.without(root.state(), lambda kind, _address: kind in FINDERS and lost())
     root.replace_state(left)
     missing = before.keys() - deployments.identities(root).keys()
-    owned = {(kind, identity) for (kind, _), identity in deployments.identities(other).items()}
     said: list[str] = []
-    counts = adopt(Aws(deployments.REGION, emulator.url), root, owned, said.append)
+    counts = adopt(Aws(deployments.REGION, emulator.url), root, others, said.append)
     assert {line.split(" is there already")[0] for line in said} == {
         address for _, address in missing
     }
