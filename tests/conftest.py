@@ -145,7 +145,8 @@ def recorded_data() -> Path:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The one Spark session of the tests."""
-    session = job_session("marketlake tests", Storage("."))
+    # No test runs for so long that compiling the JVM's code for speed would pay.
+    session = job_session("marketlake tests", Storage("."), light=True)
     yield session
     session.stop()
 
