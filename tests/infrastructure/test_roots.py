@@ -190,6 +190,7 @@ def _taken_over(
     left = deployments.without(root.state(), lambda kind, _address: kind in FINDERS and lost())
     root.replace_state(left)
     missing = before.keys() - deployments.identities(root).keys()
+    assert len(missing) > 10
     said: list[str] = []
     counts = adopt(Aws(deployments.REGION, emulator.url), root, others, said.append)
     assert {line.split(" is there already")[0] for line in said} == {
